@@ -88,7 +88,8 @@ class CapabilityTree:
             raise ConfigurationError(f"capability {name!r} is ambiguous: write one of {', '.join(matches)}")
         import difflib
 
-        near = difflib.get_close_matches(name, {part for full in self._names for part in (full, full.split(".")[-1])}, 1)
+        known = {part for full in self._names for part in (full, full.rpartition(".")[2])}
+        near = difflib.get_close_matches(name, known, 1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise ConfigurationError(f"unknown capability {name!r}{hint}")
 

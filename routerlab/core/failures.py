@@ -202,7 +202,7 @@ def _by_request(code: str, message: str, status: int) -> Verdict:
         return _FILTER
     if status == 413 or _any(code, _CONTEXT_CODES) or _any(message.lower(), _CONTEXT_WORDS):
         return _CONTEXT
-    return _CLIENT
+    return _NO_MODEL if _any(code, _MODEL_CODES) else _CLIENT
 
 
 def _by_range(status: int) -> Verdict:

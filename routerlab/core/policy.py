@@ -63,7 +63,7 @@ class Timeouts:
         for name in ("connect", "request", "first_token", "idle", "total"):
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value > 0):
-                raise ValueError(f"{name} must be a positive number of seconds, or null to switch it off, not {value!r}")
+                raise ValueError(f"{name} must be a positive number of seconds (null switches it off), not {value!r}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,111 @@
+"""routerlab: compare, route and fail over between LLM providers, in a notebook.
+
+>>> import routerlab as rl
+>>> lab = rl.Lab.demo()  # doctest: +SKIP
+>>> lab.chat("Why is the sky blue?")  # doctest: +SKIP
+
+Names are loaded when they are first used: importing the package costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from routerlab.core.errors import (
+        AuthenticationError,
+        BadResponseError,
+        CircuitOpenError,
+        ConfigurationError,
+        ContentFilterError,
+        ContextWindowError,
+        DatasetError,
+        FailoverExhaustedError,
+        InvalidRequestError,
+        LabClosedError,
+        ModelNotFoundError,
+        NoModelAvailableError,
+        ProviderUnavailableError,
+        QuotaExceededError,
+        RateLimitError,
+        RequestError,
+        RequestTimeoutError,
+        RouterLabError,
+        StreamInterruptedError,
+    )
+    from routerlab.experiments.datasets import Dataset, load_dataset
+    from routerlab.lab import Lab
+    from routerlab.session.nested import allow_nested_loops
+
+__version__ = "0.1.0"
+
+_ERRORS = (
+    "AuthenticationError",
+    "BadResponseError",
+    "CircuitOpenError",
+    "ConfigurationError",
+    "ContentFilterError",
+    "ContextWindowError",
+    "DatasetError",
+    "FailoverExhaustedError",
+    "InvalidRequestError",
+    "LabClosedError",
+    "ModelNotFoundError",
+    "NoModelAvailableError",
+    "ProviderUnavailableError",
+    "QuotaExceededError",
+    "RateLimitError",
+    "RequestError",
+    "RequestTimeoutError",
+    "RouterLabError",
+    "StreamInterruptedError",
+)
+_HOMES = {
+    **dict.fromkeys(_ERRORS, "routerlab.core.errors"),
+    "Dataset": "routerlab.experiments.datasets",
+    "Lab": "routerlab.lab",
+    "allow_nested_loops": "routerlab.session.nested",
+    "load_dataset": "routerlab.experiments.datasets",
+}
+
+__all__ = [
+    "AuthenticationError",
+    "BadResponseError",
+    "CircuitOpenError",
+    "ConfigurationError",
+    "ContentFilterError",
+    "ContextWindowError",
+    "Dataset",
+    "DatasetError",
+    "FailoverExhaustedError",
+    "InvalidRequestError",
+    "Lab",
+    "LabClosedError",
+    "ModelNotFoundError",
+    "NoModelAvailableError",
+    "ProviderUnavailableError",
+    "QuotaExceededError",
+    "RateLimitError",
+    "RequestError",
+    "RequestTimeoutError",
+    "RouterLabError",
+    "StreamInterruptedError",
+    "__version__",
+    "allow_nested_loops",
+    "load_dataset",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'routerlab' has no attribute {name!r}")
+    import importlib
+
+    value = getattr(importlib.import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})
