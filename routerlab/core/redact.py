@@ -1,0 +1,94 @@
+"""Keys never reach a message: providers echo them back, proxies print them, and notebooks are mailed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+__all__ = ["Redactor"]
+
+_MASK = "***"
+_LONG = 8  # from this length on a secret is searched inside words and in its encoded forms too
+_SHORT = 4  # below this length there is nothing worth hiding, and every message would be full of masks
+_SCAN = 65_536  # characters of a body that an excerpt is looked for in; bodies may have 32 MiB
+
+# Keys that are not ours (a gateway's own, half-masked echoes such as "sk-ab****yz") are known by their looks.
+_GENERIC = re.compile(
+    r"(?P<keep>\b(?:bearer|basic)\s+|\b(?:api[-_]?key|access[-_]?token)[\"']?\s*[=:]\s*[\"']?)[\w.~+/*=-]{8,}"
+    r"|\b(?:sk|pk|rk|csk)-[\w*-]{6,}|\b(?:gsk|hf|r8)_\w{12,}|\b(?:xai|pplx|nvapi)-[\w-]{12,}|\bAIza[\w-]{20,}"
+    r"|\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*",
+    re.IGNORECASE,
+)
+
+
+class Redactor:
+    """Replaces secrets in texts by ``***``, whatever form they come in.
+
+    Args:
+        secrets: keys, tokens, passwords. Each is found as it is, URL-quoted, JSON-escaped and in base64 (both
+            alphabets, at any offset, so inside ``Basic …`` too), in any case. Of four to seven characters it is
+            replaced only where it stands alone; a shorter one is no secret.
+
+    >>> redact = Redactor(["correct-horse"]).redact
+    >>> redact("no such key: correct-horse")
+    'no such key: ***'
+    >>> redact("Authorization: Bearer abcdefgh123")
+    'Authorization: Bearer ***'
+    """
+
+    __slots__ = ("_longest", "_pattern")
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        forms = sorted({form for secret in secrets for form in _forms(secret)}, key=len, reverse=True)
+        self._longest = max(map(len, forms), default=0)
+        self._pattern = re.compile("|".join(forms), re.IGNORECASE) if forms else None
+
+    def redact(self, text: str) -> str:
+        """``text`` without secrets."""
+        if self._pattern is not None:
+            text = self._pattern.sub(_MASK, text)
+        return _GENERIC.sub(lambda match: (match["keep"] or "") + _MASK, text)
+
+    def excerpt(self, text: str, limit: int = 300) -> str:
+        """The beginning of ``text`` on one line and without secrets, at most ``limit`` characters and an ellipsis.
+
+        Redacts before it cuts: half a key is a secret too.
+        """
+        head = self.redact(text[:_SCAN])
+        if len(text) > _SCAN:  # the cut may have gone through a key
+            head = head[: -self._longest or None]
+        line = " ".join(head.split())
+        return line if len(line) <= limit else line[:limit].rstrip() + "…"
+
+    def __repr__(self) -> str:
+        return "Redactor(***)"
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a Redactor holds secrets and is not pickled")
+
+
+def _forms(secret: str) -> Iterator[str]:
+    """Patterns of the forms in which one secret may appear."""
+    secret = secret.strip()
+    if len(secret) < _SHORT:
+        return
+    if len(secret) < _LONG:
+        yield rf"(?<!\w){re.escape(secret)}(?!\w)"
+        return
+    from urllib.parse import quote, quote_plus
+
+    escaped = secret.replace("\\", "\\\\").replace('"', '\\"')
+    yield from map(re.escape, {secret, escaped, quote(secret, safe=""), quote(secret), quote_plus(secret)})
+    yield from _base64_forms(secret.encode())
+
+
+def _base64_forms(secret: bytes) -> Iterator[str]:
+    """Patterns of the secret inside a base64 text, one for each of the three alignments that it can have there."""
+    from binascii import b2a_base64
+
+    for offset, spoiled in ((0, 0), (1, 2), (2, 3)):  # characters that depend on the bytes before the secret
+        padded = b2a_base64(bytes(offset) + secret, newline=False).decode().rstrip("=")
+        whole = padded[spoiled:] if (offset + len(secret)) % 3 == 0 else padded[spoiled:-1]
+        for form in {whole, whole.replace("+", "-").replace("/", "_")}:
+            yield re.escape(form) + r"[\w+/-]?=*"  # the last character depends on what follows
