@@ -13,7 +13,7 @@ from routerlab.core.errors import ConfigurationError
 
 __all__ = ["CHAT", "EMBEDDING", "CapabilityTree"]
 
-_BRANCHES = {
+_BRANCHES: dict[str, dict[str, tuple[str, ...]]] = {
     "generation": {
         "text-generation": ("chat-completion", "text-completion", "code-generation", "structured-output"),
         "image-generation": ("text-to-image", "image-editing"),

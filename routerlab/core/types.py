@@ -223,6 +223,7 @@ class ModelSnapshot:
     Attributes:
         model: ``provider/model``.
         provider: the first part of it.
+        at: the moment, in seconds of the same clock as ``now``.
         breaker: ``closed``, ``open`` or ``half_open``.
         seconds_to_probe: until an open breaker lets a probe pass; 0 otherwise.
         probe_free: the breaker is half-open and has a free probe slot.
@@ -242,6 +243,7 @@ class ModelSnapshot:
 
     model: str
     provider: str
+    at: float = 0.0
     breaker: str = "closed"
     seconds_to_probe: float = 0.0
     probe_free: bool = False

@@ -1,0 +1,216 @@
+"""One daemon thread with one persistent event loop for each lab: all HTTP clients live there.
+
+Sync verbs hand work over with `LoopThread.run`, async twins with `LoopThread.bridge`. Neither needs (or disturbs) a
+loop of the caller's own, so that both work in a notebook, in a script and under any other framework.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextlib
+import threading
+import time
+import weakref
+from collections.abc import Coroutine, Iterator
+from typing import Any, Generic, TypeVar
+
+from routerlab.core.errors import LabClosedError, RouterLabError
+
+__all__ = ["Job", "LoopThread"]
+
+T = TypeVar("T")
+
+_SLICE_S = 0.2  # how long a waiting thread or a foreign loop sleeps at most before it looks for an interrupt
+_BEAT_S = 0.25  # how often the loop's lag is measured
+_LAG_WEIGHT = 0.3
+_PATIENCE_S = 5.0  # how long an interrupted caller waits for the cleanup
+
+
+class Job(Generic[T]):
+    """A coroutine that runs in a lab's loop.
+
+    Its future is done only when the coroutine has really ended, its cleanup included: that is the difference from
+    `asyncio.run_coroutine_threadsafe`, whose future is done as soon as somebody cancels it.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T]) -> None:
+        self.future: concurrent.futures.Future[T] = concurrent.futures.Future()
+        self.future.set_running_or_notify_cancel()
+        self._loop = loop
+        self._task: asyncio.Task[T] | None = None
+        loop.call_soon_threadsafe(self._start, work)
+
+    def _start(self, work: Coroutine[Any, Any, T]) -> None:
+        self._task = self._loop.create_task(work)
+        self._task.add_done_callback(self._finish)
+
+    def _finish(self, task: asyncio.Task[T]) -> None:
+        if task.cancelled():
+            self.future.set_exception(concurrent.futures.CancelledError())
+        elif (error := task.exception()) is not None:
+            self.future.set_exception(error)
+        else:
+            self.future.set_result(task.result())
+
+    def cancel(self) -> None:
+        """Ask the coroutine to end, from any thread; the future tells when it has."""
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nothing runs any more
+            self._loop.call_soon_threadsafe(self._cancel)
+
+    def _cancel(self) -> None:
+        if self._task is not None:  # `_start` was scheduled before
+            self._task.cancel()
+
+    def done(self) -> bool:
+        return self.future.done()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Whether it has ended within so many seconds; waits in slices, so that an interrupt is seen everywhere."""
+        end = None if timeout is None else time.monotonic() + timeout
+        while not self.future.done():
+            left = _SLICE_S if end is None else min(_SLICE_S, end - time.monotonic())
+            if left <= 0:
+                return False
+            concurrent.futures.wait([self.future], timeout=left)
+        return True
+
+
+class LoopThread:
+    """A daemon thread that runs an event loop until `stop`.
+
+    Args:
+        name: of the thread, as debuggers show it.
+    """
+
+    def __init__(self, name: str = "routerlab") -> None:
+        self.loop = asyncio.new_event_loop()
+        self.lag_s = 0.0  # how late the loop wakes up of late (moving average): what a busy cell costs every call
+        self.closed = False
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def submit(self, work: Coroutine[Any, Any, T]) -> Job[T]:
+        """Start a coroutine in the loop, from any thread.
+
+        Raises:
+            LabClosedError: the loop was stopped.
+        """
+        with self._lock:
+            if not self.closed:
+                return Job(self.loop, work)
+        work.close()
+        raise LabClosedError("this lab is closed; make a new one with rl.Lab(...)")
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine to its end and return its result. On an interrupt it is cancelled and cleaned up first.
+
+        Raises:
+            RouterLabError: called in the loop's own thread, where waiting would block what is waited for.
+            LabClosedError: the loop was stopped.
+        """
+        if self.is_current():
+            work.close()
+            raise RouterLabError("a sync verb cannot be used inside the lab's own loop: await its a… twin instead")
+        job = self.submit(work)
+        try:
+            job.wait()
+        except KeyboardInterrupt:
+            _cancel(job)
+            raise
+        return job.future.result()
+
+    async def bridge(self, work: Coroutine[Any, Any, T]) -> T:
+        """Await a coroutine that runs in the lab's loop from another loop; cancelling one cancels the other."""
+        foreign = asyncio.get_running_loop()
+        if foreign is self.loop:
+            return await work
+        job = self.submit(work)
+        mirror = asyncio.wrap_future(job.future)
+        with _ticking(foreign):
+            try:
+                return await asyncio.shield(mirror)
+            except asyncio.CancelledError:
+                job.cancel()
+                await asyncio.wait([mirror], timeout=_PATIENCE_S)
+                if mirror.done() and not mirror.cancelled():
+                    mirror.exception()  # seen: the cancellation is what the caller hears of
+                raise
+            except concurrent.futures.CancelledError:
+                raise asyncio.CancelledError from None
+
+    def is_current(self) -> bool:
+        """Whether the caller is the loop's own thread."""
+        return threading.get_ident() == self._thread.ident
+
+    def stop(self) -> None:
+        """Cancel what still runs, close the loop, end the thread. Calling it twice is fine."""
+        with self._lock:
+            if not self.closed:
+                self.closed = True
+                self.loop.call_soon_threadsafe(self.loop.stop)
+        if not self.is_current():
+            self._thread.join(timeout=10)
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self.loop)
+        self.loop.call_later(_BEAT_S, self._beat, self.loop.time() + _BEAT_S)
+        try:
+            self.loop.run_forever()
+        finally:
+            self._clean_up()
+
+    def _beat(self, due: float) -> None:
+        late = max(0.0, self.loop.time() - due)
+        self.lag_s += _LAG_WEIGHT * (late - self.lag_s)
+        self.loop.call_later(_BEAT_S, self._beat, self.loop.time() + _BEAT_S)
+
+    def _clean_up(self) -> None:
+        tasks = asyncio.all_tasks(self.loop)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            self.loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+        self.loop.run_until_complete(self.loop.shutdown_default_executor())
+        asyncio.set_event_loop(None)
+        self.loop.close()
+
+
+def _cancel(job: Job[Any]) -> None:
+    """Cancel and wait for the cleanup; further interrupts shorten the wait and do nothing else."""
+    job.cancel()
+    end = time.monotonic() + _PATIENCE_S
+    while not job.done() and time.monotonic() < end:
+        try:
+            job.wait(end - time.monotonic())
+        except KeyboardInterrupt:
+            end = min(end, time.monotonic() + 1.0)
+
+
+_waits: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, list[int]] = weakref.WeakKeyDictionary()
+
+
+@contextlib.contextmanager
+def _ticking(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+    """Wake a foreign loop five times a second while it waits for ours: only an awake loop sees an interrupt.
+
+    One ticker serves all waits of a loop.
+    """
+    count = _waits.setdefault(loop, [0, 0])
+    count[0] += 1
+    if not count[1]:
+        count[1] = 1
+        loop.call_later(_SLICE_S, _tick, loop, count)
+    try:
+        yield
+    finally:
+        count[0] -= 1
+
+
+def _tick(loop: asyncio.AbstractEventLoop, count: list[int]) -> None:
+    if count[0]:
+        loop.call_later(_SLICE_S, _tick, loop, count)
+    else:
+        count[1] = 0
