@@ -1,0 +1,116 @@
+"""One attempt: a request and its answer, under a time limit. No retries here."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+from typing import Any, NoReturn, TypeVar
+
+import httpx
+
+from routerlab.core.sse import ServerSentEvent, SSEDecoder
+from routerlab.mixins.http_body import BadBodyError, Hide, decoded, excerpt, raise_for_status, read_body, whole
+from routerlab.mixins.http_privacy import bare_request
+
+__all__ = ["Exchange", "OnResponse"]
+
+T = TypeVar("T")
+OnResponse = Callable[[httpx.Response], None]
+
+_HEAD_BYTES = 4096
+_NO_EVENTS = (b"{", b"[", b"<")  # how JSON and HTML begin, and no line of an event stream that says anything
+
+
+class Exchange:
+    """A request that is ready to be sent, once.
+
+    Args:
+        client: of the running loop.
+        request: to send.
+        limit_s: seconds for a whole answer; of a stream, for its headers and for each wait for data. None: no limit.
+        hide: replaces secrets in messages.
+        options: of `httpx.AsyncClient.send`.
+    """
+
+    def __init__(
+        self, client: httpx.AsyncClient, request: httpx.Request, *, limit_s: float | None, hide: Hide, **options: Any
+    ) -> None:
+        self._client = client
+        self._request = request
+        self._limit_s = limit_s
+        self._hide = hide
+        self._options = options
+
+    async def whole(self) -> httpx.Response:
+        """Returns a 2xx response, read to its end; raises as `HttpClientMixin._http_get` says."""
+        response = await self._within_limit(self._send_and_read())
+        raise_for_status(response, self._hide)
+        return response
+
+    async def events(self, on_response: OnResponse | None = None) -> AsyncGenerator[ServerSentEvent, None]:
+        """Yields the events of the answer as they arrive; raises as `HttpClientMixin._http_stream` says."""
+        response = await self._within_limit(self._send())
+        try:
+            kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+            if not response.is_success or kind not in ("text/event-stream", ""):
+                self._refuse(await self._within_limit(read_body(response)))
+            if on_response is not None:
+                on_response(response)
+            async with aclosing(self._decode(response, declared=bool(kind))) as events:
+                async for event in events:
+                    yield event
+        finally:
+            await response.aclose()
+
+    async def _decode(self, response: httpx.Response, *, declared: bool) -> AsyncGenerator[ServerSentEvent, None]:
+        decoder = SSEDecoder()
+        head, count = b"", 0
+        async with aclosing(decoded(response)) as pieces:
+            while piece := await self._within_limit(anext(pieces, b"")):
+                head += piece[: _HEAD_BYTES - len(head)]
+                for event in self._feed(decoder, piece, response):
+                    count += 1
+                    yield event
+        for event in decoder.finish():
+            count += 1
+            yield event
+        if not count and (not declared or head.lstrip().startswith(_NO_EVENTS)):
+            self._refuse(whole(response, head))
+
+    def _feed(self, decoder: SSEDecoder, piece: bytes, response: httpx.Response) -> list[ServerSentEvent]:
+        try:
+            return decoder.feed(piece)
+        except ValueError as error:
+            raise BadBodyError(f"{bare_request(self._request).url}: {error}", response=whole(response, b"")) from None
+
+    async def _send(self) -> httpx.Response:
+        return await self._client.send(self._request, stream=True, follow_redirects=False, **self._options)
+
+    async def _send_and_read(self) -> httpx.Response:
+        response = await self._send()
+        try:
+            return await read_body(response)
+        finally:
+            await response.aclose()
+
+    async def _within_limit(self, awaitable: Awaitable[T]) -> T:
+        try:
+            async with asyncio.timeout(self._limit_s) as clock:
+                return await awaitable
+        except httpx.TransportError as error:
+            error.request = bare_request(self._request)
+            raise
+        except TimeoutError:
+            if not clock.expired():
+                raise
+        # Out of the handler: the frames of what was cancelled hold the headers.
+        request = bare_request(self._request)
+        raise httpx.ReadTimeout(f"{request.url}: no data within {self._limit_s:g} s", request=request)
+
+    def _refuse(self, response: httpx.Response) -> NoReturn:
+        """Raises what an answer means that is no event stream."""
+        raise_for_status(response, self._hide)
+        kind = response.headers.get("content-type", "no content type")
+        message = f"{response.request.url} answered {response.status_code} with no event stream ({kind}): "
+        raise BadBodyError(self._hide(message) + excerpt(response, self._hide), response=response)
