@@ -1,0 +1,49 @@
+"""Datasets, scorers and statistics: plain data in, plain data out; nothing here draws.
+
+Names are loaded at first use, so that importing this package costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from routerlab.experiments.datasets import Dataset, Item, load_dataset
+    from routerlab.experiments.scorers import (
+        Scorer,
+        ScoreResult,
+        contains,
+        exact,
+        numeric,
+        regex,
+        resolve_scorers,
+        score_row,
+    )
+
+__all__ = [
+    "Dataset",
+    "Item",
+    "ScoreResult",
+    "Scorer",
+    "contains",
+    "exact",
+    "load_dataset",
+    "numeric",
+    "regex",
+    "resolve_scorers",
+    "score_row",
+]
+
+_DATASET_NAMES = {"Dataset", "Item", "load_dataset"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = "datasets" if name in _DATASET_NAMES else "scorers"
+    return getattr(import_module(f"{__name__}.{home}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
