@@ -1,0 +1,288 @@
+"""A simulated model: how fast, how right, how dear it is, and what goes wrong with it.
+
+`play` turns one request to it into a `Script`; it is a pure function, so the same seed and the same request give the
+same answer, over HTTP and under a virtual clock, whatever else is going on.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from routerlab.core.capabilities import CHAT, EMBEDDING
+from routerlab.core.chance import Chance
+from routerlab.core.script import Part, Script, Step
+from routerlab.core.simulated_answers import answer, embedding, estimate_tokens, fill_schema, tokenize
+from routerlab.core.simulated_faults import ScheduledFault
+from routerlab.core.types import Price, TokenUsage
+
+__all__ = ["Latency", "SimulatedModel", "SimulatedRequest", "play", "read_chat", "read_embedding"]
+
+_TICK_S = 0.02  # tokens that follow each other faster are sent together, as servers under load do
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """A lognormal distribution of seconds, or of tokens per second.
+
+    Args:
+        median: half of the draws lie below it; 0 or more.
+        sigma: standard deviation of the logarithm; 0: always the median.
+    """
+
+    median: float
+    sigma: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("median", "sigma"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value >= 0):
+                raise ValueError(f"{name} must be a finite number of at least 0, not {value!r}")
+
+    def draw(self, chance: Chance) -> float:
+        """One value."""
+        return chance.lognormal(self.median, self.sigma)
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedModel:
+    """Everything there is to know of a simulated model.
+
+    Args:
+        name: without the provider.
+        ttft_s: seconds to the first token.
+        tokens_per_s: after the first one; a median of 0: all at once.
+        accuracy: the probability of the right answer to a prompt of `answers`, 0 to 1.
+        answers: right answers by prompt; other prompts get made-up prose.
+        price: USD per million tokens; None: unknown.
+        context_window: in tokens; None: no limit. A longer request is refused as a real server refuses it.
+        features: of ``tools``, ``json``, ``vision``.
+        capabilities: dotted names.
+        dimensions: length of its embeddings.
+        rpm: requests per minute that it takes before it answers 429; None: no limit, and no headers about one.
+        tpm: tokens per minute, likewise.
+        faults: what goes wrong when, in seconds after its start.
+        script: what goes wrong with its first, second, … request; None: nothing.
+    """
+
+    name: str
+    ttft_s: Latency = Latency(0.05, 0.3)
+    tokens_per_s: Latency = Latency(200.0, 0.2)
+    accuracy: float = 1.0
+    answers: Mapping[str, str] = field(default_factory=dict)
+    price: Price | None = None
+    context_window: int | None = 128_000
+    features: frozenset[str] = frozenset({"tools", "json"})
+    capabilities: tuple[str, ...] = (CHAT, EMBEDDING)
+    dimensions: int = 64
+    rpm: int | None = None
+    tpm: int | None = None
+    faults: tuple[ScheduledFault, ...] = ()
+    script: tuple[ScheduledFault | None, ...] = ()
+
+    def faults_for(self, number: int, now_s: float) -> tuple[ScheduledFault, ...]:
+        """What its own schedule and script have in store for a request.
+
+        Args:
+            number: how many requests came before this one.
+            now_s: seconds after the model's start.
+        """
+        scripted = self.script[number] if number < len(self.script) else None
+        active = tuple(fault for fault in self.faults if fault.is_active(now_s))
+        return active if scripted is None else (*active, scripted)
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedRequest:
+    """What a simulated model sees of a request.
+
+    Attributes:
+        prompt: the user's last words.
+        prompt_tokens: estimated, of all messages.
+        max_tokens: of the answer; None: no limit.
+        stream: whether it is wanted piece by piece.
+        usage: whether a stream says at its end how many tokens it was.
+        stop: texts that end the answer.
+        schema: of the JSON that the answer must be; None: plain text.
+        tool: the function that must be called, as the request describes it; None: none.
+        inputs: texts to embed; empty: a chat request.
+        dimensions: of the embeddings; None: the model's own.
+        seed: the caller's own seed: another one, another answer.
+    """
+
+    prompt: str
+    prompt_tokens: int = 0
+    max_tokens: int | None = None
+    stream: bool = False
+    usage: bool = True
+    stop: tuple[str, ...] = ()
+    schema: Mapping[str, Any] | None = None
+    tool: Mapping[str, Any] | None = None
+    inputs: tuple[str, ...] = ()
+    dimensions: int | None = None
+    seed: int = 0
+
+
+def read_chat(
+    messages: Sequence[Mapping[str, Any]], params: Mapping[str, Any], *, stream: bool = False, usage: bool = True
+) -> SimulatedRequest:
+    """See a chat request as a simulated model does.
+
+    Args:
+        messages: in OpenAI's shape, valid.
+        params: ``max_tokens``, ``stop``, ``tools``, … in OpenAI's shape, valid.
+        stream: whether the answer is wanted piece by piece.
+        usage: whether a stream's usage is wanted.
+    """
+    texts = [_text(message.get("content")) for message in messages]
+    spoken = [text for text, message in zip(texts, messages, strict=True) if message.get("role") == "user"]
+    prompt = spoken[-1] if spoken else texts[-1]
+    stop = params.get("stop") or ()
+    return SimulatedRequest(
+        prompt=prompt,
+        prompt_tokens=sum(estimate_tokens(text) + 4 for text in texts),
+        max_tokens=params.get("max_completion_tokens") or params.get("max_tokens"),
+        stream=stream,
+        usage=usage,
+        stop=(stop,) if isinstance(stop, str) else tuple(stop),
+        schema=_schema(params.get("response_format") or {}),
+        tool=None if messages[-1].get("role") == "tool" else _tool(params, prompt),
+        seed=params.get("seed") or 0,
+    )
+
+
+def read_embedding(inputs: Sequence[str], params: Mapping[str, Any]) -> SimulatedRequest:
+    """See a request for embeddings as a simulated model does."""
+    tokens = sum(estimate_tokens(text) for text in inputs)
+    return SimulatedRequest("\n".join(inputs), tokens, inputs=tuple(inputs), dimensions=params.get("dimensions"))
+
+
+def play(
+    model: SimulatedModel,
+    request: SimulatedRequest,
+    *,
+    faults: Sequence[ScheduledFault] = (),
+    seed: int = 0,
+    repeat: int = 0,
+) -> Script:
+    """What the model does with a request.
+
+    Args:
+        model: who answers.
+        request: what is asked.
+        faults: those that are active now; applied in their order.
+        seed: of the provider.
+        repeat: how often this model got this prompt before. It changes how long the answer takes and whether a fault
+            strikes (so that a retry may succeed), never what the answer is.
+    """
+    if not _fits(model, request):
+        faults = (ScheduledFault("context_length_exceeded"),)
+    script = _answer(model, request, seed, Chance(seed, model.name, request.prompt, repeat, "time"))
+    chance = Chance(seed, model.name, request.prompt, repeat, "fault")
+    for fault in faults:
+        script = fault.apply(script, chance)
+    return script
+
+
+def _fits(model: SimulatedModel, request: SimulatedRequest) -> bool:
+    return model.context_window is None or request.prompt_tokens + (request.max_tokens or 0) <= model.context_window
+
+
+def _answer(model: SimulatedModel, request: SimulatedRequest, seed: int, timing: Chance) -> Script:
+    content = Chance(seed, model.name, request.prompt, request.seed, "answer")
+    ttft_s, rate = model.ttft_s.draw(timing), model.tokens_per_s.draw(timing)
+    if request.inputs:
+        return _embed(model, request, seed, ttft_s)
+    pieces, finish = _pieces(model, request, content)
+    prompt, completion = request.prompt_tokens, sum(tokens for tokens, _ in pieces)
+    steps = _paced(pieces, rate)
+    steps.append(Step(Part.FINISH, finish))
+    if request.usage or not request.stream:
+        steps.append(Step(Part.USAGE, TokenUsage(prompt, completion, prompt + completion)))
+    steps.append(Step(Part.DONE))
+    return Script(stream=request.stream, delay_s=ttft_s, steps=tuple(steps))
+
+
+def _embed(model: SimulatedModel, request: SimulatedRequest, seed: int, delay_s: float) -> Script:
+    size = request.dimensions or model.dimensions
+    vectors = tuple(embedding(text, size, seed, model.name) for text in request.inputs)
+    usage = TokenUsage(request.prompt_tokens, 0, request.prompt_tokens)
+    return Script(delay_s=delay_s, steps=(Step(Part.VECTORS, vectors), Step(Part.USAGE, usage)))
+
+
+def _pieces(model: SimulatedModel, request: SimulatedRequest, chance: Chance) -> tuple[list[tuple[int, Step]], str]:
+    """The answer's steps with the tokens of each, and the finish reason."""
+    text = answer(request.prompt, model.answers, model.accuracy, chance)
+    if request.tool is not None:
+        fragments = _call(request.tool, text, chance)
+        return [(len(tokenize(str(part["function"]))), Step(Part.TOOL_CALL, part)) for part in fragments], "tool_calls"
+    if request.schema is not None:
+        import json
+
+        text = json.dumps(fill_schema(request.schema, text, chance), ensure_ascii=False)
+    for stop in request.stop:
+        text = text.partition(stop)[0] if stop else text
+    tokens = tokenize(text)
+    limit = len(tokens) if request.max_tokens is None else request.max_tokens
+    finish = "length" if limit < len(tokens) else "stop"
+    return [(1, Step(Part.TEXT, token)) for token in tokens[:limit]], finish
+
+
+def _paced(pieces: Sequence[tuple[int, Step]], tokens_per_s: float) -> list[Step]:
+    """Give each piece its delay; texts within one tick become one step. The first piece comes with the headers."""
+    steps: list[Step] = []
+    waited = 0.0
+    for index, (tokens, step) in enumerate(pieces):
+        waited += tokens / tokens_per_s if tokens_per_s and index else 0.0
+        if index and step.part is Part.TEXT and waited < _TICK_S and len(steps) > 1:
+            steps[-1] = replace(steps[-1], data=steps[-1].data + step.data)
+            continue
+        steps.append(replace(step, delay_s=waited))
+        waited = 0.0
+    return steps
+
+
+def _call(tool: Mapping[str, Any], text: str, chance: Chance) -> list[dict[str, Any]]:
+    import json
+
+    arguments = json.dumps(fill_schema(tool.get("parameters") or {"type": "object"}, text, chance))
+    half = len(arguments) // 2
+    call = f"call_{chance.bits():016x}"
+    first = {"index": 0, "id": call, "type": "function", "function": {"name": tool["name"], "arguments": ""}}
+    return [first, *({"index": 0, "function": {"arguments": part}} for part in (arguments[:half], arguments[half:]))]
+
+
+def _text(content: Any) -> str:
+    if isinstance(content, str):
+        return content
+    parts = content if isinstance(content, list) else ()
+    return "".join(str(part.get("text", "")) for part in parts if isinstance(part, Mapping))
+
+
+def _schema(response_format: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    kind = response_format.get("type")
+    if kind == "json_schema":
+        schema: Mapping[str, Any] = response_format.get("json_schema", {}).get("schema", {})
+        return schema
+    return {"type": "object", "properties": {"answer": {}}} if kind == "json_object" else None
+
+
+def _tool(params: Mapping[str, Any], prompt: str) -> Mapping[str, Any] | None:
+    """The function to call: the named one, or the first one; with ``auto`` the first that the prompt mentions."""
+    functions = [tool["function"] for tool in params.get("tools") or () if "function" in tool]
+    choice = params.get("tool_choice") or "auto"
+    if isinstance(choice, Mapping):
+        wanted = choice.get("function", {}).get("name")
+        functions = [function for function in functions if function["name"] == wanted]
+    elif choice == "auto":
+        functions = [function for function in functions if _mentions(prompt, function["name"])]
+    elif choice != "required":
+        return None
+    return functions[0] if functions else None
+
+
+def _mentions(prompt: str, name: str) -> bool:
+    words = prompt.lower()
+    return any(part in words for part in name.lower().replace("-", "_").split("_") if len(part) > 3)

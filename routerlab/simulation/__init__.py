@@ -1,0 +1,1 @@
+"""Simulated providers: real HTTP on loopback, no keys, no costs, and everything that can go wrong."""
