@@ -1,0 +1,130 @@
+"""Records as DataFrames: the promised columns in the promised order, with explicit types, empty or not.
+
+Types are pandas' nullable ones (``Int64``, ``Float64``, ``boolean``, ``string``), so that a missing value never turns a
+count into a float; ``…_at`` columns are UTC datetimes; JSON columns hold Python objects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+import pandas as pd
+
+from routerlab.session.tables import TABLES, ColumnType
+
+__all__ = ["RecordSource", "calls_frame", "content_text", "frame", "prompt_of", "run_frame", "table_frame", "to_frame"]
+
+_DTYPES = {"id": "string", "name": "string", "text": "string", "json": "object", "int": "Int64", "float": "Float64",
+           "bool": "boolean"}  # fmt: skip
+_RUN_FIRST: dict[str, ColumnType] = {
+    "item_id": "id",
+    "model": "name",
+    "repeat": "int",
+    "variant": "name",
+    "status": "name",
+}
+
+
+class RecordSource(Protocol):
+    """What a recorder offers to its readers."""
+
+    def columns(self, table: str) -> dict[str, list[Any]]:
+        """A table's rows, oldest first, as one list a column."""
+
+    def gone(self, table: str) -> int:
+        """How many of its rows are no longer there."""
+
+
+def frame(recorder: RecordSource, table: str) -> pd.DataFrame:
+    """A table of records.
+
+    Args:
+        recorder: that kept them.
+        table: ``calls`` (one row per request), ``attempts`` (per request sent), ``events`` (per change of a breaker, a
+            model, a budget or a setting), ``decisions`` (per choice), ``candidates`` (per model and choice), ``texts``,
+            ``runs``, ``items``, ``scores``.
+
+    Returns:
+        The rows, oldest first; ``df.attrs["gone"]`` counts those that the bounded memory let go.
+    """
+    types = {column.name: column.type for column in TABLES[table].columns}
+    made = to_frame(recorder.columns(table), types)
+    made.attrs.update(table=table, gone=recorder.gone(table))
+    return made
+
+
+def calls_frame(recorder: RecordSource, *, text: bool = False) -> pd.DataFrame:
+    """One row per request; with `text` its ``prompt``, ``text`` and ``params`` first, where they were kept."""
+    calls = frame(recorder, "calls")
+    if not text:
+        return calls
+    kept = recorder.columns("texts")
+    finals = {
+        call_id: (request, reply)
+        for call_id, attempt, request, reply in zip(
+            kept["call_id"], kept["attempt"], kept["request"], kept["reply"], strict=True
+        )
+        if attempt is None
+    }
+    pairs = [finals.get(call_id, (None, None)) for call_id in calls["call_id"]]
+    requests = [request if isinstance(request, Mapping) else {} for request, _ in pairs]
+    calls.insert(0, "prompt", pd.Series([prompt_of(request) for request in requests], dtype="string"))
+    calls.insert(1, "text", pd.Series([reply for _, reply in pairs], dtype="string"))
+    calls.insert(2, "params", pd.Series([request.get("params") for request in requests], dtype="object"))
+    calls.attrs["gone_texts"] = recorder.gone("texts")
+    return calls
+
+
+def prompt_of(request: Mapping[str, Any]) -> str | None:
+    """What was asked, as one text: the last user message, or the inputs of an embedding, a line each."""
+    messages = [m for m in request.get("messages") or () if m.get("role") == "user"]
+    if messages:
+        return content_text(messages[-1].get("content"))
+    inputs = request.get("inputs")
+    return "\n".join(map(str, inputs)) if inputs else None
+
+
+def content_text(content: Any) -> str | None:
+    """The text of a message's content: a string, or the text parts of a list of parts."""
+    if content is None or isinstance(content, str):
+        return content
+    return "\n".join(part["text"] for part in content if isinstance(part, Mapping) and part.get("type") == "text")
+
+
+def table_frame(table: str, rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Rows of a table as its frame; keys that the table does not have are left out."""
+    types = {column.name: column.type for column in TABLES[table].columns}
+    return to_frame({name: [row.get(name) for row in rows] for name in types}, types)
+
+
+def run_frame(rows: Sequence[Mapping[str, Any]], scorers: Iterable[str] = ()) -> pd.DataFrame:
+    """The frame of a run: one row per item, arm and repeat.
+
+    Args:
+        rows: as the replay engine gives them.
+        scorers: names of the scorers; each has its ``score_<name>`` even where nothing was scored yet.
+
+    Returns:
+        ``prompt, text, target, score_<name>…, item_id, model, repeat, variant, status``, then the columns of ``calls``
+        and ``error_message``. ``status`` is ``ok``, ``failed`` or ``pending``.
+    """
+    call = {column.name: column.type for column in TABLES["calls"].columns}
+    types: dict[str, ColumnType] = {"prompt": "text", "text": "text", "target": "json"}
+    types |= {f"score_{name}": "float" for name in scorers}
+    types |= _RUN_FIRST
+    types |= {name: kind for name, kind in call.items() if name not in types}
+    types["error_message"] = "text"
+    return to_frame({name: [row.get(name) for row in rows] for name in types}, types)
+
+
+def to_frame(columns: Mapping[str, Sequence[Any]], types: Mapping[str, ColumnType]) -> pd.DataFrame:
+    """Lists as a frame with the columns and types of `types`."""
+    return pd.DataFrame({name: _series(columns[name], kind) for name, kind in types.items()})
+
+
+def _series(values: Sequence[Any], kind: ColumnType) -> pd.Series[Any]:
+    if kind == "time":  # whole microseconds: floats this large are good for about a quarter of one
+        stamps = pd.array([None if value is None else round(value * 1e6) for value in values], dtype="Int64")
+        return pd.Series(pd.to_datetime(stamps, unit="us", utc=True)).astype("datetime64[us, UTC]")
+    return pd.Series(values, dtype=_DTYPES[kind])

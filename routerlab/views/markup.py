@@ -1,0 +1,35 @@
+"""Small pieces of HTML: safe tables and boxes in the page's own colours."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+
+from routerlab.views.svg import escape_text
+from routerlab.views.theme import CSS_VARIABLES
+
+__all__ = ["page_part", "table"]
+
+_FONT = "font-family:var(--jp-ui-font-family,system-ui,sans-serif);"
+_TABLE = "border-collapse:collapse;color:var(--rl-ink);font-size:13px;margin:4px 0 10px"
+_CELL = "padding:3px 14px 3px 0;border-bottom:1px solid var(--rl-grid);text-align:{};vertical-align:top"
+
+
+def page_part(content: str) -> str:
+    """A box of ready HTML whose colours follow the notebook."""
+    return f'<div class="routerlab" style="{CSS_VARIABLES}{_FONT}color:var(--rl-ink);max-width:100%">{content}</div>'
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: Collection[int] = ()) -> str:
+    """An HTML table of texts, all escaped; the columns in `numbers` are aligned to the right."""
+    styles = [_CELL.format("right" if place in numbers else "left") for place in range(len(head))]
+    titles = "".join(
+        f'<th style="{style};color:var(--rl-muted)">{escape_text(cell)}</th>'
+        for style, cell in zip(styles, head, strict=True)
+    )
+    body = "".join(
+        "<tr>"
+        + "".join(f'<td style="{style}">{escape_text(str(cell))}</td>' for style, cell in zip(styles, row, strict=True))
+        + "</tr>"
+        for row in rows
+    )
+    return f'<table style="{_TABLE}"><thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table>'

@@ -1,0 +1,110 @@
+"""Pictures that a notebook shows, keeps when it is saved, and that can be written to a file."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any
+
+from routerlab.views.svg import Element, el
+from routerlab.views.theme import CSS_VARIABLES, LIGHT, THEMED, Theme
+
+__all__ = ["Picture", "canvas", "to_png"]
+
+_FONTS = "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif"
+_FONT_FILES = ("DejaVuSans.ttf", "DejaVuSans-Bold.ttf")
+
+
+class Picture:
+    """Something that draws itself as one SVG. Subclasses give `draw` and `__str__`.
+
+    In a notebook it shows as inline SVG in the notebook's own colours; beside that the saved file holds a standalone
+    SVG, a PNG and the text, so that it is still seen where HTML is not shown (GitHub, a PDF, a mail).
+    """
+
+    def draw(self, theme: Theme) -> Element:
+        """The picture as an ``svg`` element in the colours of `theme`."""
+        raise NotImplementedError
+
+    @property
+    def svg(self) -> str:
+        """A standalone SVG with fixed light colours."""
+        return self.draw(LIGHT).render()
+
+    @property
+    def html(self) -> str:
+        """Inline SVG whose colours follow the page."""
+        return f'<div class="routerlab" style="{CSS_VARIABLES}max-width:100%">{self.draw(THEMED).render()}</div>'
+
+    def png(self, scale: float = 2.0) -> bytes:
+        """The picture as PNG; `scale` is pixels per unit (2: sharp on a dense screen)."""
+        return to_png(self.svg, scale)
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the picture to a file that ends in ``.svg``, ``.png`` or ``.html``.
+
+        Raises:
+            ValueError: another ending.
+        """
+        target = Path(path)
+        match target.suffix.lower():
+            case ".svg":
+                target.write_text(self.svg, encoding="utf-8")
+            case ".png":
+                target.write_bytes(self.png())
+            case ".html":
+                target.write_text(f'<!doctype html><meta charset="utf-8">{self.html}\n', encoding="utf-8")
+            case other:
+                raise ValueError(
+                    f"cannot save a picture as {other or 'a file without an ending'}: use .svg, .png, .html"
+                )
+        return target
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        svg = self.svg
+        return {"text/html": self.html, "image/svg+xml": svg, "image/png": to_png(svg), "text/plain": str(self)}
+
+
+def canvas(width: float, height: float, *children: Element, theme: Theme, label: str) -> Element:
+    """An ``svg`` element of a size, with a background (where the page has none) and a name for screen readers."""
+    background = [el("rect", width=width, height=height, fill=theme.paper)] if theme is not THEMED else []
+    return el(
+        "svg",
+        el("title", label),
+        *background,
+        *children,
+        xmlns="http://www.w3.org/2000/svg",
+        viewBox=f"0 0 {width:g} {height:g}",
+        width=width,
+        height=height,
+        role="img",
+        font_family=_FONTS,
+        style="max-width:100%;height:auto",
+    )
+
+
+def to_png(svg: str, scale: float = 2.0) -> bytes:
+    """Draw a standalone SVG without a browser, in the font that the package carries (the same picture everywhere)."""
+    import resvg_py
+
+    image = resvg_py.svg_to_bytes(
+        svg_string=svg,
+        zoom=scale,  # whole numbers only in older versions
+        skip_system_fonts=True,
+        font_files=list(_font_paths()),
+        font_family="DejaVu Sans",
+        sans_serif_family="DejaVu Sans",
+    )
+    return bytes(image)
+
+
+@cache
+def _font_paths() -> tuple[str, ...]:
+    folder = files("routerlab.views") / "assets"
+    paths = []
+    for name in _FONT_FILES:
+        with as_file(folder / name) as path:  # the package is always unpacked on disk: the path stays valid
+            paths.append(str(path))
+    return tuple(paths)
