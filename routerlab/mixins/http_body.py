@@ -16,6 +16,7 @@ __all__ = [
     "ACCEPT_ENCODING",
     "BadBodyError",
     "Hide",
+    "OversizedBodyError",
     "decoded",
     "excerpt",
     "parse_json",
@@ -45,6 +46,10 @@ class BadBodyError(BadResponseError):
         return _remade, (type(self), str(self), self.response, self.__dict__)
 
 
+class OversizedBodyError(BadBodyError):
+    """A 2xx whose body, or one event of it, is larger than the cap."""
+
+
 def _remade(kind: type[BadBodyError], message: str, response: httpx.Response, state: dict[str, Any]) -> BadBodyError:
     error = kind(message, response=response)
     error.__dict__.update(state)
@@ -57,7 +62,8 @@ async def read_body(response: httpx.Response) -> httpx.Response:
     Of an error's body (status 300 and up) at most 1 MiB is kept.
 
     Raises:
-        BadBodyError: the decoded body is larger than 32 MiB, or cannot be decoded.
+        OversizedBodyError: the decoded body is larger than 32 MiB.
+        BadBodyError: it cannot be decoded.
     """
     body = bytearray()
     limit = MAX_BODY_BYTES if response.is_success else MAX_ERROR_BYTES
@@ -71,7 +77,7 @@ async def read_body(response: httpx.Response) -> httpx.Response:
             return whole(response, bytes(body))
     if response.is_success:
         message = f"{plain_url(response.url)} answered with more than {limit // 2**20} MiB"
-        raise BadBodyError(message, response=whole(response, bytes(body[:MAX_ERROR_BYTES])))
+        raise OversizedBodyError(message, response=whole(response, bytes(body[:MAX_ERROR_BYTES])))
     return whole(response, bytes(body))
 
 

@@ -10,7 +10,16 @@ from typing import Any, NoReturn, TypeVar
 import httpx
 
 from routerlab.core.sse import ServerSentEvent, SSEDecoder
-from routerlab.mixins.http_body import BadBodyError, Hide, decoded, excerpt, raise_for_status, read_body, whole
+from routerlab.mixins.http_body import (
+    BadBodyError,
+    Hide,
+    OversizedBodyError,
+    decoded,
+    excerpt,
+    raise_for_status,
+    read_body,
+    whole,
+)
 from routerlab.mixins.http_privacy import bare_request
 
 __all__ = ["Exchange", "OnResponse"]
@@ -42,9 +51,9 @@ class Exchange:
         self._hide = hide
         self._options = options
 
-    async def whole(self) -> httpx.Response:
+    async def whole(self, on_response: OnResponse | None = None) -> httpx.Response:
         """Returns a 2xx response, read to its end; raises as `HttpClientMixin._http_get` says."""
-        response = await self._within_limit(self._send_and_read())
+        response = await self._within_limit(self._send_and_read(on_response))
         raise_for_status(response, self._hide)
         return response
 
@@ -82,14 +91,17 @@ class Exchange:
         try:
             return decoder.feed(piece)
         except ValueError as error:
-            raise BadBodyError(f"{bare_request(self._request).url}: {error}", response=whole(response, b"")) from None
+            message = f"{bare_request(self._request).url}: {error}"
+            raise OversizedBodyError(message, response=whole(response, b"")) from None
 
     async def _send(self) -> httpx.Response:
         return await self._client.send(self._request, stream=True, follow_redirects=False, **self._options)
 
-    async def _send_and_read(self) -> httpx.Response:
+    async def _send_and_read(self, on_response: OnResponse | None) -> httpx.Response:
         response = await self._send()
         try:
+            if on_response is not None:
+                on_response(response)
             return await read_body(response)
         finally:
             await response.aclose()
