@@ -1,0 +1,53 @@
+"""What importing costs, measured in fresh interpreters: heavy packages stay out until they are used."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+HEAVY = {"pandas", "numpy", "plotly", "ipywidgets", "scipy", "aiohttp"}
+ROUNDS = 7
+CORE = sorted(
+    f"routerlab.core.{path.stem}" for path in (ROOT / "routerlab" / "core").glob("*.py") if path.stem != "__init__"
+)
+
+
+def run(program: str) -> str:
+    result = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    return result.stdout.strip()
+
+
+def loaded_by(*modules: str) -> set[str]:
+    """Top-level packages that importing ``modules`` brings in."""
+    program = f"import sys; before = set(sys.modules); import {', '.join(modules)}; print(*set(sys.modules) - before)"
+    return {name.split(".")[0] for name in run(program).split()}
+
+
+def best_times(*imports: str) -> list[float]:
+    """Seconds that each import statement takes at best; interleaved, so that a busy machine hits all alike."""
+    program = "from time import perf_counter; start = perf_counter(); {}; print(perf_counter() - start)"
+    rounds = [[float(run(program.format(f"import {names}"))) for names in imports] for _ in range(ROUNDS)]
+    return [min(times) for times in zip(*rounds, strict=True)]
+
+
+def test_importing_routerlab_loads_nothing_heavy() -> None:
+    loaded = loaded_by("routerlab")
+    assert "routerlab" in loaded
+    assert loaded & HEAVY == set()
+
+
+def test_importing_all_of_core_loads_neither_asyncio_nor_anything_heavy() -> None:
+    loaded = loaded_by(*CORE)
+    assert len(CORE) > 3
+    assert loaded & {*HEAVY, "asyncio", "httpx", "threading", "socket", "logging"} == set()
+
+
+@pytest.mark.parametrize(("what", "names", "limit"), [("routerlab", "routerlab", 0.5), ("core", ", ".join(CORE), 0.35)])
+def test_importing_costs_a_part_of_importing_httpx(what: str, names: str, limit: float) -> None:
+    ours, httpx = best_times(names, "httpx")
+    print(f"import {what}: {ours * 1e3:.1f} ms, httpx: {httpx * 1e3:.1f} ms, ratio {ours / httpx:.2f}, limit {limit}")
+    assert ours <= limit * httpx
