@@ -11,9 +11,10 @@ from typing import Any, Protocol
 
 import pandas as pd
 
+from routerlab.experiments.prompts import prompt_text
 from routerlab.session.tables import TABLES, ColumnType
 
-__all__ = ["RecordSource", "calls_frame", "content_text", "frame", "prompt_of", "run_frame", "table_frame", "to_frame"]
+__all__ = ["RecordSource", "calls_frame", "frame", "run_frame", "table_frame", "to_frame"]
 
 _DTYPES = {"id": "string", "name": "string", "text": "string", "json": "object", "int": "Int64", "float": "Float64",
            "bool": "boolean"}  # fmt: skip
@@ -69,27 +70,16 @@ def calls_frame(recorder: RecordSource, *, text: bool = False) -> pd.DataFrame:
     }
     pairs = [finals.get(call_id, (None, None)) for call_id in calls["call_id"]]
     requests = [request if isinstance(request, Mapping) else {} for request, _ in pairs]
-    calls.insert(0, "prompt", pd.Series([prompt_of(request) for request in requests], dtype="string"))
+    calls.insert(0, "prompt", pd.Series([_prompt_of(request) for request in requests], dtype="string"))
     calls.insert(1, "text", pd.Series([reply for _, reply in pairs], dtype="string"))
     calls.insert(2, "params", pd.Series([request.get("params") for request in requests], dtype="object"))
     calls.attrs["gone_texts"] = recorder.gone("texts")
     return calls
 
 
-def prompt_of(request: Mapping[str, Any]) -> str | None:
-    """What was asked, as one text: the last user message, or the inputs of an embedding, a line each."""
-    messages = [m for m in request.get("messages") or () if m.get("role") == "user"]
-    if messages:
-        return content_text(messages[-1].get("content"))
+def _prompt_of(request: Mapping[str, Any]) -> str | None:
     inputs = request.get("inputs")
-    return "\n".join(map(str, inputs)) if inputs else None
-
-
-def content_text(content: Any) -> str | None:
-    """The text of a message's content: a string, or the text parts of a list of parts."""
-    if content is None or isinstance(content, str):
-        return content
-    return "\n".join(part["text"] for part in content if isinstance(part, Mapping) and part.get("type") == "text")
+    return "\n".join(map(str, inputs)) if inputs else prompt_text(request.get("messages") or ())
 
 
 def table_frame(table: str, rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:

@@ -1,0 +1,357 @@
+"""The replay engine, driven by calls that are answered at once or held back on purpose."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from routerlab.core.errors import ConfigurationError, NoModelAvailableError, ProviderUnavailableError
+from routerlab.core.types import CompletionResponse
+from routerlab.experiments.datasets import load_dataset
+from routerlab.experiments.lanes import Lanes, Unit
+from routerlab.experiments.replay import Arm, Replay, ReplayPlan
+from routerlab.experiments.scorers import resolve_scorers
+from routerlab.session.results import CallResult, CallSpec
+
+Call = Callable[[CallSpec], Awaitable[CallResult]]
+
+
+class Book:
+    """Keeps rows in lists."""
+
+    def __init__(self) -> None:
+        self.tables: dict[str, list[dict]] = {}
+
+    def add(self, table, row):
+        self.tables.setdefault(table, []).append(dict(row))
+
+
+def dataset(size=6):
+    return load_dataset([{"prompt": f"say {n}", "answer": str(n)} for n in range(size)])
+
+
+def plan(size=6, **options):
+    options.setdefault("arms", (Arm("a", model="sim/a"), Arm("b", model="sim/b")))
+    return ReplayPlan(dataset(size), **options)
+
+
+def answer(spec, text=None, *, error=None, cost_usd=0.001, **columns):
+    """A finished call that says what the prompt asked it to say."""
+    said = spec.messages[-1]["content"].removeprefix("say ") if text is None else text
+    row = {
+        "call_id": f"{spec.item_id}-{spec.variant}-{spec.repeat}",
+        "run_id": spec.run_id,
+        "model": None if error else spec.model,
+        "outcome": "move_on" if error else "ok",
+        "failovers": 0,
+        "cost_usd": None if error else cost_usd,
+        **columns,
+    }
+    response = None if error else CompletionResponse(text=said)
+    return CallResult(row["call_id"], spec, row, response, error)
+
+
+async def at_once(spec):
+    return answer(spec)
+
+
+def test_each_item_goes_to_each_arm_and_repeat_and_is_scored():
+    book = Book()
+    replay = Replay(plan(repeats=2, scorers=resolve_scorers(["exact"])), call=at_once, recorder=book)
+
+    asyncio.run(replay.run())
+
+    rows = replay.rows()
+    assert len(rows) == 6 * 2 * 2
+    assert {(row["item_id"], row["variant"], row["repeat"]) for row in rows} == {
+        (f"{n:05d}", arm, repeat) for n in range(1, 7) for arm in "ab" for repeat in (0, 1)
+    }
+    assert all(row["status"] == "ok" and row["score_exact"] == 1.0 for row in rows)
+    assert rows[0]["prompt"] == "say 0"
+    assert rows[0]["text"] == rows[0]["target"] == "0"
+    assert rows[0]["model"] == "sim/a"
+    assert len(book.tables["scores"]) == 24
+    assert [row["item_id"] for row in book.tables["items"]] == [f"{n:05d}" for n in range(1, 7)]
+    assert [row["status"] for row in book.tables["runs"]] == ["running", "done"]
+
+
+def test_progress_counts_what_happened():
+    async def call(spec):
+        if spec.item_id == "00002":
+            return answer(spec, error=ProviderUnavailableError("down"))
+        return answer(spec, failovers=1)
+
+    ticks = iter(range(1000))
+    replay = Replay(plan(), call=call, recorder=Book(), clock=lambda: float(next(ticks)))
+    assert (replay.progress.total, replay.progress.done, replay.progress.status) == (12, 0, "pending")
+
+    asyncio.run(replay.run())
+
+    progress = replay.progress
+    assert (progress.done, progress.ok, progress.failed, progress.failovers) == (12, 10, 2, 10)
+    assert progress.cost_usd == pytest.approx(0.01)
+    assert progress.status == "done"
+    assert progress.eta_s is None
+    assert progress.rate_per_s == pytest.approx(12 / progress.elapsed_s)
+    failed = [row for row in replay.rows() if row["status"] == "failed"]
+    assert [(row["text"], row["error_message"]) for row in failed] == [(None, "down")] * 2
+
+
+def test_at_most_concurrency_calls_are_in_flight_and_arms_take_turns():
+    seen, flying, most = [], 0, 0
+
+    async def call(spec):
+        nonlocal flying, most
+        flying += 1
+        most = max(most, flying)
+        seen.append(spec.variant)
+        await asyncio.sleep(0)
+        flying -= 1
+        return answer(spec)
+
+    asyncio.run(Replay(plan(size=20, concurrency=3), call=call, recorder=Book()).run())
+
+    assert most == 3
+    assert seen == ["a", "b"] * 20
+
+
+def test_the_system_message_and_the_parameters_reach_the_call():
+    specs = []
+
+    async def call(spec):
+        specs.append(spec)
+        return answer(spec)
+
+    made = plan(size=1, arms=[Arm("pool", pool="chat")], system="Be brief.", params={"max_tokens": 5}, deadline_s=7.0)
+    asyncio.run(Replay(made, call=call, recorder=Book()).run())
+
+    spec = specs[0]
+    assert [message["content"] for message in spec.messages] == ["Be brief.", "say 0"]
+    assert (spec.params, spec.pool, spec.model, spec.deadline_s) == ({"max_tokens": 5}, "chat", None, 7.0)
+    assert (spec.run_id, spec.item_id, spec.repeat, spec.variant, spec.purpose) == (
+        made.run_id,
+        "00001",
+        0,
+        "pool",
+        "replay",
+    )
+    assert spec.wait_max_s == 3.0
+
+
+def test_stop_from_another_thread_cancels_what_flies_and_keeps_what_is_done():
+    book, cancelled = Book(), []
+    both_fly = asyncio.Event()
+
+    async def call(spec):
+        if spec.item_id <= "00002":
+            return answer(spec)
+        if spec.item_id == "00004":
+            both_fly.set()
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            cancelled.append(spec.item_id)
+            raise
+        raise AssertionError
+
+    replay = Replay(plan(arms=[Arm("a", model="sim/a")], concurrency=2), call=call, recorder=book)
+
+    async def main():
+        running = asyncio.create_task(replay.run())
+        await both_fly.wait()
+        thread = threading.Thread(target=replay.stop)
+        thread.start()
+        await running
+        thread.join()
+
+    asyncio.run(main())
+
+    assert [row["status"] for row in replay.rows()] == ["ok", "ok", "pending", "pending", "pending", "pending"]
+    assert sorted(cancelled) == ["00003", "00004"]
+    assert book.tables["runs"][-1]["status"] == replay.status == "stopped"
+
+
+def test_cancelling_the_driving_task_is_a_stop_that_is_heard_of():
+    book = Book()
+
+    async def call(spec):
+        await asyncio.sleep(60)
+
+    replay = Replay(plan(), call=call, recorder=book)
+
+    async def main():
+        running = asyncio.create_task(replay.run())
+        await asyncio.sleep(0.01)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        assert len(asyncio.all_tasks()) == 1
+
+    asyncio.run(main())
+
+    assert book.tables["runs"][-1]["status"] == "stopped"
+    assert {row["status"] for row in replay.rows()} == {"pending"}
+
+
+def test_a_run_that_was_stopped_before_it_began_sends_nothing():
+    async def call(spec):
+        raise AssertionError
+
+    replay = Replay(plan(), call=call, recorder=Book())
+    replay.stop()
+    asyncio.run(replay.run())
+    assert (replay.status, replay.progress.done) == ("stopped", 0)
+
+
+def test_a_fault_of_the_engine_is_raised_and_recorded():
+    book = Book()
+
+    async def call(spec):
+        raise ZeroDivisionError("no such call")
+
+    with pytest.raises(ZeroDivisionError):
+        asyncio.run(Replay(plan(), call=call, recorder=book).run())
+    assert book.tables["runs"][-1]["status"] == "failed"
+
+
+def test_the_budget_ends_the_run_and_what_flies_may_finish():
+    replay = Replay(plan(size=50, concurrency=4, budget_usd=0.01), call=at_once, recorder=Book())
+    asyncio.run(replay.run())
+    assert replay.status == "stopped"
+    assert 10 <= replay.progress.done <= 13
+    assert replay.notes == ["stopped at its budget: $0.01 of $0.01 were spent"]
+
+
+def test_a_budget_without_prices_says_so():
+    async def call(spec):
+        return answer(spec, cost_usd=None)
+
+    replay = Replay(plan(budget_usd=1.0), call=call, recorder=Book())
+    asyncio.run(replay.run())
+    assert replay.progress.cost_usd is None
+    assert replay.notes == ["12 answers had no known price and do not count towards the budget"]
+
+
+def test_a_scorer_runs_in_a_thread_and_its_error_is_kept():
+    threads = set()
+
+    def fussy(text, target):
+        threads.add(threading.current_thread())
+        if target == "3":
+            raise LookupError("not this one")
+        return 1
+
+    book = Book()
+    replay = Replay(plan(arms=[Arm("a", model="sim/a")], scorers=resolve_scorers([fussy])), call=at_once, recorder=book)
+    asyncio.run(replay.run())
+
+    assert threading.main_thread() not in threads
+    assert [row["score_fussy"] for row in replay.rows()] == [1.0, 1.0, 1.0, None, 1.0, 1.0]
+    errors = [(row["item_id"], row["value"], row["error"]) for row in book.tables["scores"] if row["error"]]
+    assert errors == [("00004", None, "LookupError: not this one")]
+    assert {row["status"] for row in replay.rows()} == {"ok"}
+
+
+def test_a_lane_whose_model_cools_rests_and_then_finishes():
+    tries: dict[str, int] = {}
+
+    async def call(spec):
+        tries[spec.item_id] = tries.get(spec.item_id, 0) + 1
+        if spec.item_id == "00003" and tries[spec.item_id] == 1:
+            return answer(spec, error=NoModelAvailableError("cooling", retry_after_s=0.02))
+        return answer(spec)
+
+    replay = Replay(plan(arms=[Arm("a", model="sim/a")], concurrency=1), call=call, recorder=Book())
+    asyncio.run(replay.run())
+
+    assert {row["status"] for row in replay.rows()} == {"ok"}
+    assert tries == {f"{n:05d}": 2 if n == 3 else 1 for n in range(1, 7)}
+
+
+def test_a_model_that_never_comes_back_does_not_hold_the_run():
+    async def call(spec):
+        return answer(spec, error=NoModelAvailableError("circuit open", retry_after_s=0.01))
+
+    replay = Replay(plan(arms=[Arm("a", model="sim/a")]), call=call, recorder=Book())
+    asyncio.run(replay.run())
+    assert {row["status"] for row in replay.rows()} == {"failed"}
+
+
+def test_a_resting_lane_does_not_hold_the_others():
+    lanes = Lanes(2, 2, 1)
+    first, _ = lanes.take(0.0)
+    assert first == Unit(0, 0, 0)
+    assert lanes.pause(first, 10.0, 0.0)
+    assert [lanes.take(1.0)[0] for _ in range(2)] == [Unit(0, 1, 0), Unit(1, 1, 0)]
+    assert lanes.take(1.0) == (None, 9.0)
+    assert lanes.take(10.0) == (first, None)
+    assert lanes.take(10.0) == (Unit(1, 0, 0), None)
+    assert lanes.take(10.0) == (None, None)
+
+
+def test_a_long_or_unknown_wait_is_a_failure():
+    lanes = Lanes(1, 1, 1)
+    unit, _ = lanes.take(0.0)
+    assert not lanes.pause(unit, None, 0.0)
+    assert not lanes.pause(unit, 3600.0, 0.0)
+
+
+def test_pauses_in_a_row_are_limited_until_something_succeeds():
+    lanes, now = Lanes(9, 1, 1), 0.0
+    for _ in range(3):
+        unit, _ = lanes.take(now)
+        other, _ = lanes.take(now)
+        assert lanes.pause(unit, 1.0, now)
+        assert lanes.pause(other, 1.0, now)  # failed together: one pause
+        now += 1.0
+    unit, _ = lanes.take(now)
+    assert not lanes.pause(unit, 1.0, now)
+    lanes.succeeded(0)
+    assert lanes.pause(unit, 1.0, now)
+
+
+def test_a_run_gets_a_name_and_the_hashes_of_what_decides_it():
+    def hashes(**options):
+        book = Book()
+        asyncio.run(Replay(plan(size=1, **options), call=at_once, recorder=book).run())
+        row = book.tables["runs"][-1]
+        return row["dataset_hash"], row["params_hash"]
+
+    assert hashes() == hashes(concurrency=2, budget_usd=5.0)
+    assert hashes()[0] == hashes(params={"max_tokens": 1})[0]
+    assert hashes()[1] != hashes(params={"max_tokens": 1})[1]
+    first, second = plan(), plan()
+    assert first.name.startswith("replay-")
+    assert first.name != second.name
+    assert first.run_id != second.run_id
+
+
+@pytest.mark.parametrize(
+    "options", [{"arms": ()}, {"arms": (Arm("a"), Arm("a"))}, {"concurrency": 0}, {"repeats": True}, {"budget_usd": 0}]
+)
+def test_a_plan_that_makes_no_sense_is_refused(options):
+    with pytest.raises(ConfigurationError):
+        plan(**options)
+
+
+def test_a_conversation_is_sent_whole_and_shown_by_its_last_question():
+    talk = [
+        {"role": "system", "content": "Count."},
+        {"role": "user", "content": "one"},
+        {"role": "assistant", "content": "two"},
+        {"role": "user", "content": [{"type": "text", "text": "three"}, {"type": "image_url", "image_url": {}}]},
+    ]
+    specs = []
+
+    async def call(spec):
+        specs.append(spec)
+        return answer(spec, "four")
+
+    made = ReplayPlan(load_dataset([{"messages": talk}]), [Arm("a", model="sim/a")], system="Ignored.")
+    replay = Replay(made, call=call, recorder=Book())
+    asyncio.run(replay.run())
+    assert list(specs[0].messages) == talk
+    assert replay.rows()[0]["prompt"] == "three"
