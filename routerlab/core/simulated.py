@@ -58,7 +58,7 @@ class SimulatedModel:
         answers: right answers by prompt; other prompts get made-up prose.
         price: USD per million tokens; None: unknown.
         context_window: in tokens; None: no limit. A longer request is refused as a real server refuses it.
-        features: of ``tools``, ``json``, ``vision``.
+        features: of ``tools``, ``json``, ``vision``; what is not in it is refused.
         capabilities: dotted names.
         dimensions: length of its embeddings.
         rpm: requests per minute that it takes before it answers 429; None: no limit, and no headers about one.
@@ -74,7 +74,7 @@ class SimulatedModel:
     answers: Mapping[str, str] = field(default_factory=dict)
     price: Price | None = None
     context_window: int | None = 128_000
-    features: frozenset[str] = frozenset({"tools", "json"})
+    features: frozenset[str] = frozenset({"tools", "json", "vision"})
     capabilities: tuple[str, ...] = (CHAT, EMBEDDING)
     dimensions: int = 64
     rpm: int | None = None
@@ -110,6 +110,7 @@ class SimulatedRequest:
         inputs: texts to embed; empty: a chat request.
         dimensions: of the embeddings; None: the model's own.
         seed: the caller's own seed: another one, another answer.
+        images: how many pictures came with it; nobody looks at them.
     """
 
     prompt: str
@@ -123,6 +124,7 @@ class SimulatedRequest:
     inputs: tuple[str, ...] = ()
     dimensions: int | None = None
     seed: int = 0
+    images: int = 0
 
 
 def read_chat(
@@ -150,6 +152,7 @@ def read_chat(
         schema=_schema(params.get("response_format") or {}),
         tool=None if messages[-1].get("role") == "tool" else _tool(params, prompt),
         seed=params.get("seed") or 0,
+        images=sum(_images(message.get("content")) for message in messages),
     )
 
 
@@ -259,6 +262,11 @@ def _text(content: Any) -> str:
         return content
     parts = content if isinstance(content, list) else ()
     return "".join(str(part.get("text", "")) for part in parts if isinstance(part, Mapping))
+
+
+def _images(content: Any) -> int:
+    parts = content if isinstance(content, list) else ()
+    return sum(part.get("type") == "image_url" for part in parts if isinstance(part, Mapping))
 
 
 def _schema(response_format: Mapping[str, Any]) -> Mapping[str, Any] | None:

@@ -128,12 +128,11 @@ def _embeddings(script: Script, envelope: Envelope) -> dict[str, Any]:
     vectors = next(step.data for step in script.steps if step.part is Part.VECTORS)
     pack = _pack if envelope.base64_vectors else list
     data = [{"object": "embedding", "index": index, "embedding": pack(vector)} for index, vector in enumerate(vectors)]
-    usage = {
-        "usage": {"prompt_tokens": step.data.prompt_tokens, "total_tokens": step.data.total_tokens}
-        for step in script.steps
-        if step.part is Part.USAGE
-    }
-    return {"object": "list", "data": data, "model": envelope.model, **usage}
+    whole: dict[str, Any] = {"object": "list", "data": data, "model": envelope.model}
+    for step in script.steps:
+        if step.part is Part.USAGE:
+            whole["usage"] = {"prompt_tokens": step.data.prompt_tokens, "total_tokens": step.data.total_tokens}
+    return whole
 
 
 def _pack(vector: tuple[float, ...]) -> str:
