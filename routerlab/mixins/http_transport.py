@@ -7,6 +7,7 @@ as the httpx exceptions that they are, and no exception holds on to frames or re
 
 from __future__ import annotations
 
+import base64
 import ipaddress
 from collections.abc import AsyncIterator
 from typing import Any
@@ -27,10 +28,11 @@ _KINDS: tuple[tuple[type[BaseException], type[httpx.TransportError], str], ...] 
     (aiohttp.ServerTimeoutError, httpx.ReadTimeout, "no data in time"),
     (aiohttp.ServerDisconnectedError, httpx.RemoteProtocolError, "the connection was closed before an answer"),
     (aiohttp.ClientPayloadError, httpx.ReadError, "the connection broke within the body"),
-    (aiohttp.ClientResponseError, httpx.RemoteProtocolError, "the answer is no HTTP"),
+    (aiohttp.ClientResponseError, httpx.RemoteProtocolError, "the answer breaks the rules of HTTP"),
     (aiohttp.InvalidURL, httpx.UnsupportedProtocol, "the URL cannot be used"),
     (Exception, httpx.ReadError, "the connection broke"),
 )
+_HARMLESS = (aiohttp.ClientPayloadError, aiohttp.ServerDisconnectedError)
 
 
 class HttpClient(HttpxAiohttpClient):
@@ -42,7 +44,7 @@ class HttpClient(HttpxAiohttpClient):
     def _init_proxy_transport(self, proxy: httpx.Proxy, **options: Any) -> httpx.AsyncBaseTransport:  # type: ignore[override]
         if proxy.url.scheme.startswith("socks"):  # not aiohttp's; httpx knows them, with its extra "socks"
             return httpx.AsyncHTTPTransport(proxy=proxy, **options)
-        return HttpTransport(proxy=proxy, **options)
+        return HttpTransport(proxy=_with_login_as_header(proxy), **options)
 
 
 class HttpTransport(AiohttpTransport):
@@ -57,6 +59,8 @@ class HttpTransport(AiohttpTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Sends a request; returns its response with the body still to be read."""
+        if self.proxy is not None and request.url.scheme == "http":  # no tunnel: the proxy reads this very request
+            request.headers.update(self.proxy.headers)
         try:
             response = await super().handle_async_request(request)
             assert isinstance(response.stream, httpx.AsyncByteStream)  # noqa: S101 - for the type checker
@@ -85,6 +89,14 @@ class _Body(httpx.AsyncByteStream):
         await self._stream.aclose()
 
 
+def _with_login_as_header(proxy: httpx.Proxy) -> httpx.Proxy:
+    """Returns the same proxy as aiohttp will take it; its own type for logins is deprecated."""
+    if proxy.auth is None:
+        return proxy
+    login = base64.b64encode(":".join(proxy.auth).encode()).decode()
+    return httpx.Proxy(proxy.url, headers={**proxy.headers, "Proxy-Authorization": f"Basic {login}"})
+
+
 def loopback_mounts(base_url: str) -> dict[str, httpx.AsyncBaseTransport | None]:
     """Returns the `mounts` that keep a loopback address from going through a proxy of the environment."""
     host = httpx.URL(base_url).host
@@ -108,10 +120,12 @@ def _translated(error: Exception, request: httpx.Request) -> tuple[httpx.Transpo
 
 
 def _presentable(error: BaseException) -> BaseException | None:
-    """Returns the part of an aiohttp exception that holds no request: some carry its headers or the proxy's login."""
-    if isinstance(error, aiohttp.ClientResponseError):
-        return None
+    """Returns what may be shown of a cause: most of aiohttp's own carry headers, the proxy's login or the whole URL."""
     if isinstance(error, aiohttp.ClientConnectorError):
         error = getattr(error, "certificate_error", error.os_error)
+    elif isinstance(error, aiohttp.ClientOSError) and error.__cause__ is not None:
+        error = error.__cause__
+    if isinstance(error, aiohttp.ClientError) and not isinstance(error, _HARMLESS):
+        return None
     error.__traceback__ = error.__context__ = error.__cause__ = None
     return error
