@@ -1,0 +1,149 @@
+"""A table in memory: columns, not row objects, and bounded.
+
+New rows wait as tuples until a chunk is full; then each column of the chunk is packed into an array. Packed chunks
+never change, so that a snapshot needs the lock only while it notes which ones there are. The oldest chunk leaves as a
+whole.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from array import array
+from collections import deque
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from routerlab.session.rows import decoded
+from routerlab.session.tables import Column, Table
+
+__all__ = ["ColumnTable", "FrozenTable"]
+
+_CHUNK_ROWS = 512
+_NO_INT = -(2**63)
+_NO_BOOL = -1
+_NAMES_MAX = 4096
+
+_Chunk = tuple[Sequence[Any], ...]
+
+
+class ColumnTable:
+    """The newest rows of one table. It has one owner, who locks.
+
+    Args:
+        table: its columns.
+        max_rows: at most so many rows are kept; up to an eighth of them leaves at once.
+        max_bytes: of free text and JSON, as Python holds it; None: not counted.
+    """
+
+    def __init__(self, table: Table, max_rows: int, *, max_bytes: int | None = None) -> None:
+        if max_rows < 1:
+            raise ValueError(f"max_rows must be at least 1, not {max_rows}")
+        self.table = table
+        self.appended = 0
+        self.evicted = 0
+        self._max_rows = max_rows
+        self._max_bytes = math.inf if max_bytes is None else max_bytes
+        self._chunk_rows = max(1, min(_CHUNK_ROWS, max_rows // 8))
+        self._chunk_bytes = self._max_bytes / 16
+        self._chunks: deque[tuple[int, int, _Chunk]] = deque()  # rows, bytes, columns
+        self._recent: list[tuple[Any, ...]] = []
+        self._recent_bytes = 0
+        self._bytes = 0
+        self._sized = [i for i, column in enumerate(table.columns) if column.type in ("text", "json")]
+        self._names: dict[str, str] = {}
+
+    def append(self, values: tuple[Any, ...]) -> None:
+        """Add one row, as `RowMaker` makes it."""
+        self._recent.append(values)
+        self.appended += 1
+        if self._sized:
+            self._recent_bytes += sum(sys.getsizeof(values[index]) for index in self._sized)
+        if len(self._recent) >= self._chunk_rows or self._recent_bytes > self._chunk_bytes:
+            self._pack()
+        while self._chunks and (len(self) > self._max_rows or self._bytes + self._recent_bytes > self._max_bytes):
+            rows, size, _ = self._chunks.popleft()
+            self.evicted += rows
+            self._bytes -= size
+
+    def __len__(self) -> int:
+        return self.appended - self.evicted
+
+    def freeze(self) -> FrozenTable:
+        """What is there now, to be read without the lock; takes microseconds."""
+        return FrozenTable(self.table, [chunk for _, _, chunk in self._chunks], list(self._recent))
+
+    def snapshot(self) -> dict[str, list[Any]]:
+        """Every kept row, oldest first, as one list a column."""
+        return self.freeze().columns()
+
+    def tail(self, n: int) -> dict[str, list[Any]]:
+        """The newest `n` rows, oldest first."""
+        return self.freeze().columns(last=n)
+
+    def _pack(self) -> None:
+        if len(self._names) > _NAMES_MAX:
+            self._names = {}
+        columns = zip(self.table.columns, zip(*self._recent, strict=True), strict=True)
+        chunk = tuple(_packed(column, values, self._names) for column, values in columns)
+        self._chunks.append((len(self._recent), self._recent_bytes, chunk))
+        self._bytes += self._recent_bytes
+        self._recent, self._recent_bytes = [], 0
+
+
+class FrozenTable:
+    """A table at one moment: packed chunks and the rows after them."""
+
+    def __init__(self, table: Table, chunks: list[_Chunk], rows: list[tuple[Any, ...]]) -> None:
+        self._table = table
+        self._chunks = chunks
+        self._rows = rows
+
+    def columns(self, *, last: int | None = None) -> dict[str, list[Any]]:
+        """All rows, or the `last` newest, oldest first, as one list a column."""
+        chunks, rows = self._chunks, self._rows
+        if last is not None:
+            last = max(0, last)
+            rows = rows[max(0, len(rows) - last) :]
+            chunks = _newest(chunks, last - len(rows))
+        found = {}
+        for index, column in enumerate(self._table.columns):
+            values: list[Any] = []
+            for chunk in chunks:
+                values += _unpacked(column, chunk[index])
+            values += [row[index] for row in rows]
+            found[column.name] = decoded(column, values if last is None else values[len(values) - last :])
+        return found
+
+
+def _newest(chunks: list[_Chunk], rows: int) -> list[_Chunk]:
+    """As few of the last chunks as hold `rows` rows."""
+    start = len(chunks)
+    while start > 0 and rows > 0:
+        start -= 1
+        rows -= len(chunks[start][0])
+    return chunks[start:]
+
+
+def _packed(column: Column, values: Sequence[Any], names: dict[str, str]) -> Sequence[Any]:
+    match column.type:
+        case "float" | "time":
+            return array("d", [math.nan if value is None else value for value in values])
+        case "int":
+            return array("q", [_NO_INT if value is None else value for value in values])
+        case "bool":
+            return array("b", [_NO_BOOL if value is None else value for value in values])
+        case "name":
+            return [names.setdefault(value, value) for value in values]
+        case _:
+            return values
+
+
+def _unpacked(column: Column, values: Sequence[Any]) -> Iterable[Any]:
+    match column.type:
+        case "int":
+            return [None if value == _NO_INT else value for value in values]
+        case "bool":
+            return [None if value == _NO_BOOL else value for value in values]
+        case _:
+            return values

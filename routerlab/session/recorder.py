@@ -1,0 +1,179 @@
+"""The recorder: every row of every table passes here once, into memory and, where the lab has one, into a store."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from typing import Any
+
+from routerlab.session.columns import ColumnTable
+from routerlab.session.rows import RowMaker
+from routerlab.session.store import Store, StoreError
+from routerlab.session.tables import TABLES
+
+__all__ = ["Recorder"]
+
+_RUN_TABLES = ("runs", "items", "scores")
+
+
+class Recorder:
+    """Keeps the newest rows in memory and hands rows to a store. Any thread may call it.
+
+    Args:
+        max_records: rows of each table in memory.
+        texts_bytes: of prompts and replies in memory, as Python holds them.
+        store: keeps rows on disk; None: memory only. `attach` gives it one later.
+        store_all: whether the store gets every row, or only those of runs.
+        redact: takes free text, returns it without secrets.
+
+    Attributes:
+        version: grows with every row; a view that saw it can tell whether there is anything new.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_records: int = 100_000,
+        texts_bytes: int = 64 * 2**20,
+        store: Store | None = None,
+        store_all: bool = True,
+        redact: Callable[[str], str] | None = None,
+    ) -> None:
+        self.version = 0
+        self.store = store
+        self.store_all = store_all
+        self._lock = threading.Lock()
+        self._makers = {name: RowMaker(table, redact=redact) for name, table in TABLES.items()}
+        self._memory = {name: ColumnTable(table, max_records, max_bytes=texts_bytes) for name, table in TABLES.items()}
+        self._refused: Counter[str] = Counter()  # rows that a failing store did not take
+
+    def attach(self, store: Store, *, store_all: bool) -> None:
+        """From now on hand rows to this store, too."""
+        self.store, self.store_all = store, store_all
+
+    def add(self, table: str, row: Mapping[str, Any], *, run_id: str | None = None) -> None:
+        """Record one row.
+
+        Args:
+            table: its name.
+            row: column to value; what is missing is None.
+            run_id: the run that the row belongs to, for tables without such a column (its texts and decisions go to
+                the store of runs, too).
+
+        Raises:
+            KeyError: an unknown table or column.
+            TypeError: a value of another type than its column's.
+            StoreError: the store did not take the row (it is in memory all the same).
+        """
+        values = self._makers[table](row)
+        with self._lock:
+            self._memory[table].append(values)
+            self.version += 1
+        store = self.store
+        if store is None or not (self.store_all or run_id or row.get("run_id") or table in _RUN_TABLES):
+            return
+        try:
+            store.put_values(table, values)
+        except StoreError:
+            with self._lock:
+                self._refused[table] += 1
+            raise
+
+    def columns(self, table: str, where: Mapping[str, Any] | None = None) -> dict[str, list[Any]]:
+        """The rows of a table as one list a column, oldest first, each row once.
+
+        They come from the store where it has them all (a lab's store: every session's; the store of runs: everything
+        of a run that `where` names by ``run_id``, and the tables of runs), else from memory.
+
+        Args:
+            table: its name.
+            where: column to value, or to a list of values. ``run_id`` works for every table that has a ``call_id``.
+
+        Warns:
+            RuntimeWarning: the store cannot be written or read; these are the rows in memory.
+        """
+        where = where or {}
+        store = self.store
+        if store is None or not self._store_has(store, table, where):
+            return self._from_memory(table, where)
+        try:
+            store.flush()
+            return store.read(table, where)
+        except StoreError as error:
+            warnings.warn(f"{error}; what follows is from memory", RuntimeWarning, stacklevel=2)
+            return self._from_memory(table, where)
+
+    def tail(self, table: str, n: int) -> dict[str, list[Any]]:
+        """The newest `n` rows in memory, oldest first."""
+        with self._lock:
+            frozen = self._memory[table].freeze()
+        return frozen.columns(last=n)
+
+    def count(self, table: str) -> int:
+        """How many rows were added in this session, those that are gone included."""
+        return self._memory[table].appended
+
+    def gone(self, table: str) -> int:
+        """How many rows of this session `columns` no longer shows."""
+        if self.store is not None and self._store_has(self.store, table, {}):
+            return self._refused[table]
+        return self._memory[table].evicted
+
+    def barrier(self) -> Future[None]:
+        """A future that is done once every row so far is on disk (at once without a store)."""
+        if self.store is not None:
+            return self.store.barrier()
+        done: Future[None] = Future()
+        done.set_result(None)
+        return done
+
+    def flush(self, timeout: float | None = 30.0) -> None:
+        """Wait until every row so far is on disk.
+
+        Raises:
+            StoreError: it is not, after `timeout` seconds.
+        """
+        if self.store is not None:
+            self.store.flush(timeout)
+
+    def close(self) -> None:
+        """Close the store; what is recorded can still be read.
+
+        Raises:
+            StoreError: some rows could not be written.
+        """
+        if self.store is not None:
+            self.store.close()
+
+    def _store_has(self, store: Store, table: str, where: Mapping[str, Any]) -> bool:
+        if not (self.store_all or table in _RUN_TABLES or where.get("run_id")):
+            return False
+        return store.keeps(table) or (table == "items" and not self._memory[table])
+
+    def _from_memory(self, table: str, where: Mapping[str, Any]) -> dict[str, list[Any]]:
+        with self._lock:
+            frozen = self._memory[table].freeze()
+        columns = frozen.columns()
+        if TABLES[table].replaces:
+            columns = _taken(columns, _latest(columns, TABLES[table].key))
+        for name, wanted in where.items():
+            allowed = set(wanted) if isinstance(wanted, list | tuple | set | frozenset) else {wanted}
+            if name == "run_id" and name not in columns and "call_id" in columns:
+                name, allowed = "call_id", set(self._from_memory("calls", {"run_id": wanted})["call_id"])  # noqa: PLW2901
+            if name not in columns:
+                raise KeyError(f"table {table!r} has no column {name}")
+            columns = _taken(columns, [i for i, value in enumerate(columns[name]) if value in allowed])
+        return columns
+
+
+def _latest(columns: Mapping[str, Sequence[Any]], key: Sequence[str]) -> list[int]:
+    """Rows to keep where a later one replaces an earlier one: the newest of each key, in the order of the first."""
+    newest = {values: index for index, values in enumerate(zip(*(columns[name] for name in key), strict=True))}
+    return list(newest.values())
+
+
+def _taken(columns: Mapping[str, Sequence[Any]], rows: Sequence[int]) -> dict[str, list[Any]]:
+    return {name: [values[row] for row in rows] for name, values in columns.items()}

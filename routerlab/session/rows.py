@@ -1,0 +1,120 @@
+"""From a mapping to a row: known columns only, plain types, secrets out, and back.
+
+What a row needs done depends on the types of its values alone, and these repeat; so the work is planned once for each
+combination of types and then only carried out.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from math import isnan
+from numbers import Integral, Real
+from typing import Any
+
+from routerlab.session.tables import Column, Table
+
+__all__ = ["RowMaker", "decoded"]
+
+_Step = tuple[int, Callable[[Any], Any]]
+_PLANS_MAX = 4096  # forgotten beyond that: a table has a few dozen in practice
+_INT_MAX = 2**63 - 1
+
+
+class RowMaker:
+    """Makes the rows of one table.
+
+    Args:
+        table: whose columns a row may have.
+        redact: takes free text, returns it without secrets; None: kept as it is.
+    """
+
+    def __init__(self, table: Table, *, redact: Callable[[str], str] | None = None) -> None:
+        self._table = table
+        self._order = table.names
+        self._known = frozenset(table.names)
+        self._redact = redact
+        self._plans: dict[tuple[type, ...], tuple[_Step, ...]] = {}
+
+    def __call__(self, row: Mapping[str, Any]) -> tuple[Any, ...]:
+        """The values in the table's order; what is missing is None.
+
+        Returns:
+            Only None, str, int, float and bool; a JSON value as its text.
+
+        Raises:
+            KeyError: a column that the table does not have.
+            TypeError: a value of another type than its column's.
+            OverflowError: a whole number beyond 64 bits.
+        """
+        if not row.keys() <= self._known:
+            unknown = ", ".join(sorted(map(str, row.keys() - self._known)))
+            raise KeyError(f"table {self._table.name!r} has no column {unknown}")
+        values = list(map(row.get, self._order))
+        kinds = tuple(map(type, values))
+        plan = self._plans.get(kinds)
+        if plan is None:
+            plan = self._plan(kinds)
+        for index, step in plan:
+            values[index] = step(values[index])
+        return tuple(values)
+
+    def _plan(self, kinds: tuple[type, ...]) -> tuple[_Step, ...]:
+        steps = []
+        for index, (column, kind) in enumerate(zip(self._table.columns, kinds, strict=True)):
+            step = None if kind is type(None) else self._step(column, kind)
+            if step is not None:
+                steps.append((index, step))
+        if len(self._plans) >= _PLANS_MAX:
+            self._plans.clear()
+        plan = self._plans[kinds] = tuple(steps)
+        return plan
+
+    def _step(self, column: Column, kind: type) -> Callable[[Any], Any] | None:
+        match column.type:
+            case "json":
+                return self._json
+            case "text" if issubclass(kind, str):
+                return self._text
+            case "id" | "name" if issubclass(kind, str):
+                return _encodable
+            case "int" if issubclass(kind, Integral):
+                return _int64
+            case "float" | "time" if issubclass(kind, float):
+                return None
+            case "float" | "time" if issubclass(kind, Real):
+                return float
+            case "bool" if kind.__name__ in ("bool", "bool_"):  # numpy's is no subclass
+                return bool
+        raise TypeError(f"{self._table.name}.{column.name} takes {column.type}, not {kind.__name__}")
+
+    def _text(self, value: str) -> str:
+        return _encodable(value if self._redact is None else self._redact(value))
+
+    def _json(self, value: Any) -> str:
+        return self._text(json.dumps(value, ensure_ascii=False, default=str))
+
+
+def _encodable(text: str) -> str:
+    """Plain str that UTF-8 can hold: a lone surrogate (a provider may send one) becomes U+FFFD."""
+    if text.isascii():
+        return str.__str__(text)
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _int64(value: Any) -> int:
+    number = int(value)
+    if not -_INT_MAX <= number <= _INT_MAX:
+        raise OverflowError(f"{number} needs more than 64 bits")
+    return number
+
+
+def decoded(column: Column, values: Iterable[Any]) -> list[Any]:
+    """Kept values as a reader wants them: JSON parsed, 0 and 1 of a bool column as False and True, NaN as None."""
+    if column.type == "json":
+        return [None if value is None else json.loads(value) for value in values]
+    if column.type == "bool":
+        return [None if value is None else bool(value) for value in values]
+    if column.type in ("float", "time"):
+        return [None if value is None or isnan(value) else value for value in values]
+    return list(values)

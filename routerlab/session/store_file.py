@@ -1,0 +1,219 @@
+"""The store's file: made or checked when it is opened, moved aside when it is corrupt, refused when it is not ours."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+import warnings
+from pathlib import Path
+
+from routerlab.core.errors import RouterLabError
+from routerlab.session.tables import TABLES, Table
+
+__all__ = [
+    "APPLICATION_ID",
+    "SCHEMA_VERSION",
+    "StoreError",
+    "StoreInUseError",
+    "insert_sql",
+    "open_file",
+    "refuse_foreign",
+]
+
+SCHEMA_VERSION = 1
+APPLICATION_ID = 0x524C4142  # "RLAB", so that another program's database is never written to
+_BUSY_S = 10.0
+_CHECKED_BYTES = 64 * 2**20  # a whole check reads the whole file
+_SIDE_FILES = ("-wal", "-shm", "-journal")
+_AFFINITY = {"int": "INTEGER", "bool": "INTEGER", "float": "REAL", "time": "REAL"}
+
+
+class StoreError(RouterLabError):
+    """The store could not be opened, written or read; the message says why, ``__cause__`` is SQLite's own error."""
+
+
+class StoreInUseError(StoreError):
+    """Another process writes to this store; ``pid`` and ``host`` name it."""
+
+    def __init__(self, path: Path, pid: int, host: str) -> None:
+        self.pid = pid
+        self.host = host
+        super().__init__(
+            f"{path} is being written by process {pid} on {host}: close its lab or choose another store "
+            "(a process that died is noticed within 15 s)"
+        )
+
+
+def open_file(path: Path) -> sqlite3.Connection:
+    """Open the store's database for writing; make it, with its folders, where it is missing.
+
+    Raises:
+        StoreError: of a newer routerlab, of another program, or not to be opened; the file is left as it is.
+
+    Warns:
+        RuntimeWarning: the file was corrupt and was moved aside; the store starts empty.
+    """
+    try:
+        try:
+            return _opened(path)
+        except sqlite3.DatabaseError as error:
+            if not _is_corruption(error):
+                raise
+        aside = _move_aside(path)
+        warnings.warn(f"{path} is corrupt; it was moved to {aside}, and a new one was begun", RuntimeWarning, 2)
+        return _opened(path)
+    except (sqlite3.Error, OSError) as error:
+        raise StoreError(f"cannot open the store {path}: {error}") from error
+
+
+def refuse_foreign(connection: sqlite3.Connection, path: Path, *, empty_is_fine: bool = False) -> None:
+    """Raise `StoreError` unless this is a store that this version of routerlab can read."""
+    application = connection.execute("PRAGMA application_id").fetchone()[0]
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if application != APPLICATION_ID:
+        tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        if tables or version or application or not empty_is_fine:
+            raise StoreError(f"{path} is not a routerlab store: choose another file")
+    if version > SCHEMA_VERSION:
+        raise StoreError(
+            f"{path} was written by a newer routerlab (schema {version}, this one knows {SCHEMA_VERSION}): "
+            "upgrade routerlab or choose another file; it was left as it is"
+        )
+
+
+def insert_sql(table: Table) -> str:
+    """The statement that writes one row, in the place of an earlier one where the table says so."""
+    names = ", ".join(map(_quoted, table.names))
+    marks = ", ".join("?" * len(table.columns))
+    sql = f"INSERT INTO {table.name} ({names}) VALUES ({marks})"  # noqa: S608 - our own names
+    if table.replaces:
+        updates = ", ".join(f"{_quoted(name)} = excluded.{_quoted(name)}" for name in table.names)
+        sql += f" ON CONFLICT ({', '.join(map(_quoted, table.key))}) DO UPDATE SET {updates}"
+    return sql
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    _make(path)
+    # Handed over to the writer thread once it is ready: one thread at a time.
+    connection = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
+    try:
+        refuse_foreign(connection, path, empty_is_fine=True)
+        _make_tables(connection)
+        _check(connection, path)
+        _set_journal(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _make(path: Path) -> None:
+    """An empty file that only its owner may read; SQLite gives its side files the same mode."""
+    missing = [folder for folder in path.parents if not folder.exists()]
+    for folder in reversed(missing):
+        folder.mkdir(mode=0o700, exist_ok=True)
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    except FileExistsError:
+        return
+
+
+def _make_tables(connection: sqlite3.Connection) -> None:
+    """In one transaction: a process that dies leaves all or nothing."""
+    if connection.execute("PRAGMA user_version").fetchone()[0] == SCHEMA_VERSION:
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    for table in TABLES.values():
+        for statement in _ddl(table):
+            connection.execute(statement)
+    connection.execute(
+        "CREATE TABLE IF NOT EXISTS lease (id INTEGER PRIMARY KEY CHECK (id = 1), token TEXT, pid INTEGER, host TEXT, "
+        "heartbeat REAL)"
+    )
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    connection.execute("COMMIT")
+
+
+def _ddl(table: Table) -> list[str]:
+    columns = ", ".join(f"{_quoted(column.name)} {_AFFINITY.get(column.type, 'TEXT')}" for column in table.columns)
+    statements = [f"CREATE TABLE IF NOT EXISTS {table.name} ({columns})"]
+    if table.replaces:
+        key = ", ".join(map(_quoted, table.key))
+        statements.append(f"CREATE UNIQUE INDEX IF NOT EXISTS {table.name}_key ON {table.name} ({key})")
+    for name in ("call_id", "run_id"):
+        if name in table.names and not table.replaces:  # most rows belong to no run, and need no entry
+            index = f"{table.name}_{name} ON {table.name} ({name}) WHERE {name} IS NOT NULL"
+            statements.append(f"CREATE INDEX IF NOT EXISTS {index}")
+    return statements
+
+
+def _check(connection: sqlite3.Connection, path: Path) -> None:
+    """Read the whole of a small file, the newest row of each table of a large one."""
+    if path.stat().st_size <= _CHECKED_BYTES:
+        found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if found != "ok":
+            raise _Corrupt(found)
+    for name in TABLES:
+        connection.execute(f"SELECT * FROM {name} ORDER BY rowid DESC LIMIT 1").fetchone()  # noqa: S608 - our own names
+
+
+def _set_journal(connection: sqlite3.Connection, path: Path) -> None:
+    wanted = "WAL" if _wal_works(path) else "DELETE"
+    mode = connection.execute(f"PRAGMA journal_mode = {wanted}").fetchone()[0]
+    # WAL survives a crash of the process either way; NORMAL spares a sync per commit.
+    connection.execute(f"PRAGMA synchronous = {'NORMAL' if mode == 'wal' else 'FULL'}")
+
+
+def _wal_works(path: Path) -> bool:
+    """Try it on a scratch file in the same folder: network homes often lack the shared memory that it needs."""
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.wal-test")
+    try:
+        writer = sqlite3.connect(scratch, isolation_level=None)
+        try:
+            if writer.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
+                return False
+            writer.execute("CREATE TABLE t (x)")
+            reader = sqlite3.connect(scratch)
+            try:
+                return bool(reader.execute("SELECT count(*) FROM t").fetchone() == (0,))
+            finally:
+                reader.close()
+        finally:
+            writer.close()
+    except sqlite3.Error:
+        return False
+    finally:
+        for suffix in ("", *_SIDE_FILES):
+            Path(f"{scratch}{suffix}").unlink(missing_ok=True)
+
+
+class _Corrupt(sqlite3.DatabaseError):
+    """What ``quick_check`` reports instead of raising."""
+
+    sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+
+
+def _is_corruption(error: sqlite3.DatabaseError) -> bool:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the low byte: the rest are its varieties
+    return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def _move_aside(path: Path) -> Path:
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    aside = path.with_name(f"{path.name}.corrupt-{stamp}")
+    number = 1
+    while aside.exists():
+        number += 1
+        aside = path.with_name(f"{path.name}.corrupt-{stamp}-{number}")
+    for suffix in _SIDE_FILES:
+        side = Path(f"{path}{suffix}")
+        if side.exists():
+            side.rename(f"{aside}{suffix}")
+    path.rename(aside)
+    return aside
+
+
+def _quoted(name: str) -> str:
+    return f'"{name}"'

@@ -1,0 +1,298 @@
+"""The one thread that writes to a store: rows go into a bounded queue and are committed in groups.
+
+What was put is in the queue until its commit has returned. When a commit fails (a full disk), the rows stay there, who
+waits for them hears the error, new rows are refused with it, and the thread tries again until there is room.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sqlite3
+import threading
+import time
+import warnings
+from collections import deque
+from concurrent.futures import Future
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from routerlab.session.store_file import StoreError, insert_sql, open_file
+from routerlab.session.store_lease import HEARTBEAT_S, Lease, LeaseLostError
+from routerlab.session.tables import TABLES
+
+__all__ = ["Writer"]
+
+_GROUP_S = 0.05
+_GROUP_ROWS = 500
+_BATCH_MAX = 5_000
+_QUEUE_MAX = 10_000
+_RETRY_S = 1.0
+
+_writers: dict[Path, Writer] = {}
+_writers_lock = threading.Lock()
+_INSERTS = {name: insert_sql(table) for name, table in TABLES.items()}
+
+
+class Writer:
+    """Writes to one file, for everybody in this process who opened it. Use `Writer.shared`, not the constructor."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._users = 0
+        self._connection = open_file(path)
+        self._lease = Lease(self._connection, path)
+        try:
+            self._lease.acquire()
+        except BaseException as error:
+            self._connection.close()
+            if isinstance(error, sqlite3.Error):
+                raise StoreError(f"cannot open the store {path}: {error}") from error
+            raise
+        self._changed = threading.Condition()
+        self._queue: deque[tuple[str, tuple[Any, ...]]] = deque()
+        self._barriers: deque[tuple[int, Future[None]]] = deque()
+        self._put = 0  # rows ever put
+        self._done = 0  # rows committed
+        self._tries = 0  # commits tried
+        self._hurry = False  # somebody waits in `flush`
+        self._stopping = False
+        self._error: Exception | None = None  # of the latest commit
+        self.ended = False  # the thread is gone, or will write no more
+        self._beat = time.monotonic()
+        self._thread = threading.Thread(target=self._run, name=f"routerlab-store {path.name}", daemon=True)
+        self._thread.start()
+
+    @classmethod
+    def shared(cls, path: Path) -> Writer:
+        """The process's writer for this file; one `release` is owed for each call."""
+        path = path.resolve()
+        with _writers_lock:
+            writer = _writers.get(path)
+            if writer is None or writer.ended:
+                writer = _writers[path] = cls(path)
+            writer._users += 1
+            return writer
+
+    def release(self) -> None:
+        """Give the writer back; the last one to do so waits until everything is written and the thread has ended.
+
+        Raises:
+            StoreError: some rows could not be written.
+        """
+        with _writers_lock:
+            self._users -= 1
+            if self._users == 0:
+                if _writers.get(self._path) is self:
+                    del _writers[self._path]
+                self.stop()
+
+    def put(self, table: str, values: tuple[Any, ...], *, timeout: float) -> None:
+        """Queue one row; wait for room in the queue at most `timeout` seconds.
+
+        Raises:
+            StoreError: the row was not taken: the writer fails, has ended, or does not keep up.
+        """
+        with self._changed:
+            self._refuse()
+            if len(self._queue) >= _QUEUE_MAX:
+                self._changed.wait_for(lambda: len(self._queue) < _QUEUE_MAX or self._failing, timeout)
+                self._refuse()
+                if len(self._queue) >= _QUEUE_MAX:
+                    raise StoreError(f"the store {self._path} has not kept up for {timeout:g} s: is its disk stuck?")
+            self._queue.append((table, values))
+            self._put += 1
+            if len(self._queue) in (1, _GROUP_ROWS):
+                self._changed.notify_all()
+
+    def flush(self, timeout: float | None) -> None:
+        """Wait until everything that was put before is committed.
+
+        Raises:
+            StoreError: it was not, because the writer fails or `timeout` seconds were too short.
+        """
+        with self._changed:
+            target, tries = self._put, self._tries
+            if self._done >= target:
+                return
+            self._hurry = True
+            self._changed.notify_all()
+            self._changed.wait_for(
+                lambda: self._done >= target or self.ended or (self._error is not None and self._tries > tries),
+                timeout,
+            )
+            if self._done < target:
+                self._refuse()
+                raise StoreError(f"the store {self._path} has not written everything within {timeout:g} s")
+
+    def barrier(self) -> Future[None]:
+        """A future that is done once everything put before is committed; it fails when a commit fails."""
+        future: Future[None] = Future()
+        with self._changed:
+            if self._done >= self._put:
+                future.set_result(None)
+            elif self.ended:
+                future.set_exception(self._failure())
+            else:
+                self._barriers.append((self._put, future))
+        return future
+
+    def stop(self) -> None:
+        """Write what is queued and end the thread, whoever still uses it.
+
+        Raises:
+            StoreError: some rows could not be written.
+        """
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+        self._thread.join()
+        if self._queue:
+            raise StoreError(
+                f"{len(self._queue)} rows were not written to {self._path}: {self._error}"
+            ) from self._error
+
+    def disown(self) -> None:
+        """In a forked child: there is no thread here, and the lock may never be released."""
+        self._changed = threading.Condition()
+        self.ended = True
+
+    @property
+    def _failing(self) -> bool:
+        return self.ended or self._error is not None
+
+    def _refuse(self) -> None:
+        if self._failing:
+            raise self._failure() from self._error
+
+    def _failure(self) -> StoreError:
+        if isinstance(self._error, LeaseLostError):
+            return LeaseLostError(str(self._error))
+        if self._error is None:
+            return StoreError(f"the writer of the store {self._path} has ended: open the lab again to go on")
+        return StoreError(f"cannot write to the store {self._path}: {self._error}")
+
+    def _run(self) -> None:
+        try:
+            while self._turn():
+                pass
+            if not self._failing:
+                self._lease.release()
+                self._settle()
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is kept and raised to everybody who puts or waits
+            self._fail(error)
+        finally:
+            with self._changed:
+                self.ended = True
+                self._fail_barriers()
+                self._changed.notify_all()
+            self._connection.close()
+
+    def _settle(self) -> None:
+        """Leave one plain file, without WAL, that can be copied or read in a read-only folder."""
+        self._connection.execute("PRAGMA busy_timeout = 0")
+        with suppress(sqlite3.OperationalError):  # somebody is reading: then it stays as it is
+            self._connection.execute("PRAGMA journal_mode = DELETE")
+
+    def _turn(self) -> bool:
+        """Commit one group, or give a sign of life; False when there is nothing left to do."""
+        batch = self._next_group()
+        if not batch and self._stopping:
+            return False
+        if not batch and time.monotonic() - self._beat < HEARTBEAT_S:
+            return True
+        try:
+            self._commit(batch)
+        except (sqlite3.Error, OSError) as error:
+            self._fail(error)
+            with self._changed:
+                if self._stopping:
+                    return False
+                self._changed.wait_for(lambda: self._hurry or self._stopping, _RETRY_S)
+                self._hurry = False
+            return True
+        self._succeed(len(batch))
+        return True
+
+    def _next_group(self) -> list[tuple[str, tuple[Any, ...]]]:
+        with self._changed:
+            if not self._queue:
+                self._changed.wait_for(lambda: self._queue or self._stopping, HEARTBEAT_S / 2)
+            if self._queue:
+                self._changed.wait_for(
+                    lambda: len(self._queue) >= _GROUP_ROWS or self._hurry or self._stopping, _GROUP_S
+                )
+            return list(islice(self._queue, _BATCH_MAX))
+
+    def _commit(self, batch: list[tuple[str, tuple[Any, ...]]]) -> None:
+        rows: dict[str, list[tuple[Any, ...]]] = {}
+        for table, values in batch:
+            rows.setdefault(table, []).append(values)
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            self._lease.renew()
+            for table, group in rows.items():
+                self._connection.executemany(_INSERTS[table], group)
+            self._connection.execute("COMMIT")
+        finally:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+        self._beat = time.monotonic()
+
+    def _succeed(self, rows: int) -> None:
+        with self._changed:
+            for _ in range(rows):
+                self._queue.popleft()
+            self._done += rows
+            self._tries += 1
+            self._error = None
+            self._hurry = self._hurry and bool(self._queue)
+            ready = []
+            while self._barriers and self._barriers[0][0] <= self._done:
+                ready.append(self._barriers.popleft()[1])
+            self._changed.notify_all()
+        for future in ready:
+            if future.set_running_or_notify_cancel():
+                future.set_result(None)
+
+    def _fail(self, error: Exception) -> None:
+        with self._changed:
+            self._error = error
+            self._tries += 1
+            self._fail_barriers()
+            self._changed.notify_all()
+
+    def _fail_barriers(self) -> None:
+        while self._barriers:
+            future = self._barriers.popleft()[1]
+            if future.set_running_or_notify_cancel():
+                future.set_exception(self._failure())
+
+
+def _close_all() -> None:
+    """At exit: what was put by a lab that nobody closed is written all the same."""
+    with _writers_lock:
+        for writer in _writers.values():
+            try:
+                writer.stop()
+            except StoreError as error:
+                warnings.warn(str(error), RuntimeWarning, stacklevel=2)
+        _writers.clear()
+
+
+def _forget_all() -> None:
+    """In a forked child: the connections belong to the parent; not even closing them is safe, so they are kept."""
+    global _writers_lock  # noqa: PLW0603 - a thread of the parent may have held it
+    _writers_lock = threading.Lock()
+    for writer in _writers.values():
+        writer.disown()
+        _inherited.append(writer)
+    _writers.clear()
+
+
+_inherited: list[Writer] = []
+atexit.register(_close_all)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_all)

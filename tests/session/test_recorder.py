@@ -1,0 +1,162 @@
+"""Memory and store together: every row once, and what is gone is counted."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from routerlab.session.recorder import Recorder
+from routerlab.session.store import Store, StoreError
+
+
+def test_memory_only() -> None:
+    recorder = Recorder(max_records=100)
+    for number in range(250):
+        recorder.add("calls", {"call_id": f"c{number}", "model": "a/b"})
+    found = recorder.columns("calls")
+
+    assert found["call_id"][-1] == "c249"
+    assert len(found["call_id"]) + recorder.gone("calls") == recorder.count("calls") == 250
+    assert recorder.version == 250
+    assert recorder.tail("calls", 2)["call_id"] == ["c248", "c249"]
+    assert recorder.columns("attempts")["call_id"] == []
+    assert recorder.barrier().done()
+
+
+def test_where_picks_rows_and_follows_calls_to_their_texts() -> None:
+    recorder = Recorder()
+    for number in range(4):
+        recorder.add("calls", {"call_id": f"c{number}", "run_id": "r" if number % 2 else None, "attempts": number})
+        recorder.add("texts", {"call_id": f"c{number}", "reply": f"reply {number}"})
+
+    assert recorder.columns("calls", {"run_id": "r"})["call_id"] == ["c1", "c3"]
+    assert recorder.columns("calls", {"run_id": None})["call_id"] == ["c0", "c2"]
+    assert recorder.columns("calls", {"call_id": ["c0", "c3"], "attempts": 3})["call_id"] == ["c3"]
+    assert recorder.columns("texts", {"run_id": "r"})["reply"] == ["reply 1", "reply 3"]
+    with pytest.raises(KeyError, match="no column nothing"):
+        recorder.columns("calls", {"nothing": 1})
+
+
+def test_a_run_is_updated_in_its_place(tmp_path: Path) -> None:
+    with Store(tmp_path / "s.db") as store:
+        for recorder in (Recorder(), Recorder(store=store)):
+            recorder.add("runs", {"run_id": "r1", "status": "running"})
+            recorder.add("runs", {"run_id": "r2", "status": "running"})
+            recorder.add("runs", {"run_id": "r1", "status": "finished"})
+            runs = recorder.columns("runs")
+            assert (runs["run_id"], runs["status"]) == (["r1", "r2"], ["finished", "running"])
+
+
+def test_a_store_of_everything_has_what_memory_lost(tmp_path: Path) -> None:
+    with Store(tmp_path / "s.db") as store:
+        recorder = Recorder(max_records=10, store=store)
+        for number in range(100):
+            recorder.add("calls", {"call_id": f"c{number}"})
+        assert recorder.columns("calls")["call_id"] == [f"c{number}" for number in range(100)]
+        assert recorder.gone("calls") == 0
+    with Store(tmp_path / "s.db") as store:  # the next session goes on where this one stopped
+        recorder = Recorder(store=store)
+        recorder.add("calls", {"call_id": "new"})
+        assert recorder.columns("calls")["call_id"][-2:] == ["c99", "new"]
+    assert recorder.columns("calls")["call_id"][-2:] == ["c99", "new"]  # closed, and still to be read
+
+
+def test_a_store_of_runs_gets_only_runs(tmp_path: Path) -> None:
+    with Store(tmp_path / "s.db") as store:
+        recorder = Recorder(max_records=10, store=store, store_all=False)
+        for number in range(30):
+            run = "r" if number % 3 == 0 else None
+            recorder.add("calls", {"call_id": f"c{number}", "run_id": run})
+            recorder.add("texts", {"call_id": f"c{number}", "request": "hello"}, run_id=run)
+            recorder.add("events", {"kind": "breaker"})
+        recorder.add("scores", {"run_id": "r", "item_id": "1", "scorer": "exact", "value": 1.0})
+        recorder.flush()
+
+        assert store.read("events")["kind"] == []
+        of_run = [f"c{number}" for number in range(0, 30, 3)]
+        assert store.read("calls")["call_id"] == store.read("texts")["call_id"] == of_run
+        assert recorder.columns("calls", {"run_id": "r"})["call_id"] == of_run
+        assert recorder.columns("texts", {"run_id": "r"})["call_id"] == of_run
+        assert recorder.columns("calls")["call_id"] == [f"c{number}" for number in range(20, 30)]
+        assert recorder.gone("calls") == 20
+        assert recorder.columns("scores")["value"] == [1.0]
+
+
+def test_prompts_stay_out_of_a_store_without_text(tmp_path: Path) -> None:
+    with Store(tmp_path / "s.db", store_text=False) as store:
+        recorder = Recorder(store=store)
+        recorder.add("texts", {"call_id": "c", "request": ["a secret prompt"], "reply": "a secret reply"})
+        recorder.add("items", {"run_id": "r", "item_id": "1", "prompt": "a secret prompt", "target": "a secret target"})
+        recorder.flush()
+        assert recorder.columns("texts")["reply"] == ["a secret reply"]
+        assert recorder.columns("items")["prompt"] == ["a secret prompt"]
+        assert Recorder(store=store).columns("items")["item_id"] == ["1"]
+    for file in tmp_path.iterdir():
+        assert b"secret" not in file.read_bytes()
+
+
+def test_free_text_is_redacted_before_it_is_kept(tmp_path: Path) -> None:
+    with Store(tmp_path / "s.db") as store:
+        recorder = Recorder(store=store, redact=lambda text: text.replace("sk-1", "***"))
+        recorder.add("attempts", {"call_id": "c", "error_message": "bad key sk-1"})
+        recorder.add("texts", {"call_id": "c", "request": {"content": "sk-1"}, "reply": "sk-1"})
+        assert recorder.columns("attempts")["error_message"] == ["bad key ***"]
+        assert recorder.tail("texts", 1)["request"] == [{"content": "***"}]
+    assert b"sk-1" not in (tmp_path / "s.db").read_bytes()
+
+
+def test_many_threads_lose_nothing(tmp_path: Path) -> None:
+    with Store(tmp_path / "s.db") as store:
+        recorder = Recorder(max_records=100, store=store)
+
+        def add(worker: int) -> None:
+            for number in range(200):
+                recorder.add(
+                    "scores",
+                    {"run_id": "r", "item_id": str(number), "repeat": 0, "variant": str(worker), "scorer": "s"},
+                )
+                recorder.tail("scores", 5)
+
+        threads = [threading.Thread(target=add, args=(worker,)) for worker in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        found = recorder.columns("scores")
+        assert len(set(zip(found["variant"], found["item_id"], strict=True))) == recorder.count("scores") == 1_200
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits the size of this process's files")
+def test_a_full_disk_is_said_survived_and_counted(tmp_path: Path) -> None:
+    """A real limit on the size of files stands for a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    store = Store(tmp_path / "s.db")
+    try:
+        recorder = Recorder(store=store)
+        recorder.add("texts", {"call_id": "early", "reply": "kept"})
+        recorder.flush()
+        resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, hard))
+        recorder.add("texts", {"call_id": "large", "reply": "x" * 2_000_000})
+        item = recorder.barrier()
+        with pytest.raises(StoreError, match=r"s\.db: (disk I/O error|database or disk is full)"):
+            recorder.flush()
+        with pytest.raises(StoreError, match="cannot write"):
+            item.result(5)
+        with pytest.raises(StoreError, match="cannot write"):
+            recorder.add("texts", {"call_id": "refused", "reply": "not written"})
+        assert store.read("texts")["call_id"] == ["early"]
+        with pytest.warns(RuntimeWarning, match="from memory"):
+            assert recorder.columns("texts")["call_id"] == ["early", "large", "refused"]
+
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        recorder.flush()
+        recorder.add("texts", {"call_id": "late", "reply": "there is room"})
+        assert recorder.columns("texts")["call_id"] == ["early", "large", "late"]
+        assert recorder.gone("texts") == 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        store.close()
