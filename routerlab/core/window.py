@@ -3,7 +3,7 @@
 How it works: a two-stack queue. New samples go to the *back*, old ones leave from the *front*. One EWMA step,
 ``E -> (1 - alpha) * E + alpha * x``, is an affine map, and so is any run of steps. The back keeps one running map (and
 running sums); when the front has run empty, all samples are folded once, newest first, into suffix values: for each
-sample, the EWMA, the sum and the successes from it to the newest sample folded. Whatever leaves is popped, never
+sample, the EWMA, the successes and the sum from it to the newest sample folded. Whatever leaves is popped, never
 subtracted: an outlier of 1e9 takes its rounding error with it. Each sample is folded at most once, whatever the size.
 """
 
@@ -65,7 +65,7 @@ class RollingWindow:
     _back_offset: float
     _back_successes: int
     _back_sum: float
-    _front: list[tuple[float, float, int]]
+    _front: list[tuple[float, int, float, float]]
 
     def __init__(self, size: int = 100, duration: float = 300.0, alpha: float = 0.3) -> None:
         self._samples: deque[tuple[float, float, bool]] = deque()
@@ -122,7 +122,7 @@ class RollingWindow:
         self._back_offset = keep * self._back_offset + self.alpha * value
         total = self._back_sum
         self._back_sum = summed = total + value
-        part = summed - total
+        part = summed - total  # Knuth's two-sum: what the addition lost, exactly
         self._back_lost += (total - (summed - part)) + (value - part)
 
     def count(self, now: float) -> int:
@@ -139,7 +139,7 @@ class RollingWindow:
         if not count:
             return 1.0
         front = self._front
-        return (self._back_successes + front[-1][2] if front else self._back_successes) / count
+        return (self._back_successes + front[-1][1] if front else self._back_successes) / count
 
     def average(self, now: float) -> float:
         """The mean value; 0.0 with no samples."""
@@ -149,9 +149,11 @@ class RollingWindow:
         if not count:
             return 0.0
         front = self._front
-        total = self._back_sum + self._back_lost
         if front:
-            total += front[-1][1]
+            _, _, front_sum, front_lost = front[-1]
+            total = (self._back_sum + front_sum) + (self._back_lost + front_lost)
+        else:
+            total = self._back_sum + self._back_lost
         if total - total != 0.0:  # finite values whose sum is beyond the range of floats
             return math.fsum(value / count for _, value, _ in self._samples)
         return total / count
@@ -165,7 +167,7 @@ class RollingWindow:
             return 0.0
         front = self._front
         if front:
-            start, _, successes = front[-1]
+            start, successes, _, _ = front[-1]
             return (self._back_gain * start + self._back_offset) * ((successes + self._back_successes) / count)
         start = self._samples[0][1]
         return (self._back_gain * start + self._back_offset) * (self._back_successes / count)
@@ -188,7 +190,7 @@ class RollingWindow:
         """Turn all samples into suffix values, newest first: the oldest comes last and is popped first."""
         alpha, keep = self.alpha, self._keep
         gain, offset, total, lost, successes = 1.0, 0.0, 0.0, 0.0, 0
-        front: list[tuple[float, float, int]] = []
+        front: list[tuple[float, int, float, float]] = []
         push = front.append
         for _, value, success in reversed(self._samples):
             weighted = gain * value
@@ -201,7 +203,7 @@ class RollingWindow:
             total = summed
             if success:
                 successes += 1
-            push((ewma, total + lost, successes))
+            push((ewma, successes, total, lost))
         self._front = front
         self._back_gain = 1.0
         self._back_offset = self._back_sum = self._back_lost = 0.0

@@ -55,7 +55,7 @@ class FileSerializerMixin:
             ValueError: the format is unsupported, or cannot hold the data (non-finite floats in JSON, cycles, …).
         """
         chosen = _known(format)
-        written: bytes = _translated(_WRITERS[chosen], data, f"data cannot be written as {chosen.name}")
+        written: bytes = _translated(_WRITERS[chosen], data, f"data cannot be written as {_LABELS[chosen]}")
         return written
 
     def _deserialize(self, raw: bytes, format: SerializationFormat = SerializationFormat.JSON) -> Any:  # noqa: A002 - documented name
@@ -73,7 +73,7 @@ class FileSerializerMixin:
                 proportion through its aliases.
         """
         chosen = _known(format)
-        return _translated(_READERS[chosen], raw, f"input is not valid {chosen.name}")
+        return _translated(_READERS[chosen], raw, f"input is not valid {_LABELS[chosen]}")
 
     def _atomic_write(self, path: str | os.PathLike[str], data: bytes) -> None:
         """Write a file so that, whatever happens, the old content or the new is there, whole.
@@ -127,7 +127,7 @@ def _translated(function: Callable[[Any], Any], argument: Any, message: str) -> 
         raise ValueError(f"{message}: nested too deeply, or containing itself") from None
     # libraries leak all of these on corrupt input: KeyError for `!!bool x`, AttributeError for `!!timestamp x`, …
     except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, yaml.YAMLError) as error:
-        raise ValueError(f"{message}: {error}") from error
+        raise ValueError(f"{message}: {str(error) or type(error).__name__}") from error
 
 
 def _write_json(data: Any) -> bytes:
@@ -176,6 +176,7 @@ def _read_msgpack(raw: bytes) -> Any:
     return msgpack.unpackb(raw, strict_map_key=False)
 
 
+_LABELS = {SerializationFormat.JSON: "JSON", SerializationFormat.YAML: "YAML", SerializationFormat.MSGPACK: "msgpack"}
 _WRITERS: dict[SerializationFormat, Callable[[Any], bytes]] = {
     SerializationFormat.JSON: _write_json,
     SerializationFormat.YAML: _write_yaml,

@@ -67,9 +67,9 @@ def _check_proportions(events: Iterator[Any]) -> None:
             if anchor:
                 sizes[anchor] = 1
         elif isinstance(event, yaml.AliasEvent):
-            size = sizes.get(event.anchor)
+            size = sizes.get(anchor or "")
             if size is None:
-                raise ValueError(f"the alias *{event.anchor} stands for something that is not complete or not there")
+                raise ValueError(f"the alias *{anchor} stands for something that is not complete or not there")
             nodes += size
             aliased += size
             if aliased > _MAX_ALIASED_NODES:
