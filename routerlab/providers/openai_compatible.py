@@ -1,0 +1,250 @@
+"""The connector for every server that speaks OpenAI's wire format, the well-known ones by preset."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Coroutine, Mapping
+from contextlib import aclosing
+from typing import Any, TypeVar
+from urllib.parse import quote, urlsplit
+
+import httpx
+
+from routerlab.core.failures import ProviderError
+from routerlab.core.redact import Redactor
+from routerlab.core.sse import ServerSentEvent
+from routerlab.core.types import (
+    CompletionRequest,
+    CompletionResponse,
+    Delta,
+    EmbeddingRequest,
+    EmbeddingResponse,
+    ModelInfo,
+)
+from routerlab.mixins.config import ConfigValidatorMixin
+from routerlab.mixins.http import HttpClientMixin
+from routerlab.mixins.http_body import BadBodyError, OversizedBodyError
+from routerlab.providers.base import ProviderConnector
+from routerlab.providers.openai_catalog import read_embeddings, read_models
+from routerlab.providers.openai_errors import Answer, read_limits
+from routerlab.providers.openai_options import check_options, client_options, secrets_of
+from routerlab.providers.openai_request import chat_body, merge_params, write_body
+from routerlab.providers.openai_stream import StreamReader
+from routerlab.providers.openai_wire import read_completion
+from routerlab.providers.presets import Preset, find_preset
+from routerlab.providers.transport import bare_cause, transport_error
+
+__all__ = ["OpenAICompatibleProvider"]
+
+T = TypeVar("T")
+
+_GRACE_S = 1.0  # for usage and [DONE] after the finish reason
+_DRAIN_S = 0.05  # for the end of the body after [DONE]: a connection read to its end is used again
+_MESSAGE_CHARS = 500
+_CODE_CHARS = 100
+_API_VERSION = "2024-10-21"  # Azure's latest general release of the deployments API
+_CONNECT_S = 10.0
+
+
+class OpenAICompatibleProvider(HttpClientMixin, ConfigValidatorMixin, ProviderConnector):
+    """Chat, streams, embeddings and the list of models over OpenAI's HTTP API.
+
+    Args:
+        name: the provider's name in the lab. Where ``kind`` is not given, it also chooses the preset.
+        config: all optional, as long as there is an address:
+
+            - ``kind``: a preset's name (``openai``, ``azure``, ``groq``, …).
+            - ``base_url``: http(s) address of the API; the preset knows its own.
+            - ``api_key``: resolved; local servers need none.
+            - ``headers``, ``query``: sent with every request.
+            - ``organization``: OpenAI's, of the key.
+            - ``api_version``: Azure's, for the deployments API.
+            - ``stream_usage``: whether to ask for the usage of streams; false for servers that refuse the question.
+            - ``ca_bundle``, ``client_cert``, ``proxy``, ``trust_env``: of the connection.
+            - ``models``: for the session; not read here.
+
+    Raises:
+        ConfigurationError: with every mistake found.
+    """
+
+    _wall_clock = staticmethod(time.time)  # dates in headers are read against it
+
+    def __init__(self, name: str, config: Mapping[str, Any]) -> None:
+        super().__init__(name, config)
+        check_options(name, config, self)
+        self._preset = preset = find_preset(name, config.get("kind")) or Preset(name, name)
+        base_url = str(config.get("base_url") or preset.base_url).rstrip("/")
+        self._deployments = preset.deployments and not base_url.endswith("/openai/v1")
+        if self._deployments:
+            base_url = base_url.removesuffix("/openai")
+        self._host = urlsplit(base_url).hostname or base_url
+        self._stream_usage = bool(config.get("stream_usage", preset.stream_usage))
+        self._query = dict(config.get("query") or {})
+        if self._deployments:
+            self._query.setdefault("api-version", config.get("api_version") or _API_VERSION)
+        self._redactor = Redactor(secrets_of(config))
+        headers = {key: str(value) for key, value in (config.get("headers") or {}).items()}
+        if config.get("organization"):
+            headers["OpenAI-Organization"] = config["organization"]
+        self._init_http_client(base_url, timeout=None, max_retries=0, headers=headers, **client_options(name, config))
+        key = config.get("api_key") or None
+        self._http_auth_token = None if preset.deployments else key
+        self._key_headers = {"api-key": key} if preset.deployments and key else {}
+
+    async def complete(self, request: CompletionRequest) -> CompletionResponse:
+        """Answer one chat request; see `ProviderConnector.complete`."""
+        return await self._guarded(self._complete(request))
+
+    async def stream(self, request: CompletionRequest) -> AsyncGenerator[Delta, None]:
+        """Answer one chat request piece by piece; see `ProviderConnector.stream`."""
+        try:
+            async with aclosing(self._deltas(request)) as deltas:
+                async for delta in deltas:
+                    yield delta
+            return
+        except ProviderError as error:
+            failure = self._presentable(error)
+        raise failure
+
+    async def embed(self, request: EmbeddingRequest) -> EmbeddingResponse:
+        """Return one vector for each input; see `ProviderConnector.embed`."""
+        return await self._guarded(self._embed(request))
+
+    async def list_models(self) -> list[ModelInfo]:
+        """List the provider's models; see `ProviderConnector.list_models`."""
+        return await self._guarded(self._list_models())
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._close_http_client()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r}, host={self._host!r})"
+
+    async def _complete(self, request: CompletionRequest) -> CompletionResponse:
+        body = chat_body(request, self._preset, stream=False, stream_usage=False)
+        path = self._path("chat/completions", request.model)
+        return read_completion(await self._ask("POST", path, request.connect_timeout_s, body))
+
+    async def _embed(self, request: EmbeddingRequest) -> EmbeddingResponse:
+        body = merge_params({"model": request.model, "input": list(request.inputs)}, request.params, self._preset)
+        path = self._path("embeddings", request.model)
+        return read_embeddings(await self._ask("POST", path, request.connect_timeout_s, body), len(request.inputs))
+
+    async def _list_models(self) -> list[ModelInfo]:
+        path = "/openai/models" if self._deployments else "/models"
+        return read_models(await self._ask("GET", path, _CONNECT_S))
+
+    async def _deltas(self, request: CompletionRequest) -> AsyncGenerator[Delta, None]:
+        reader = StreamReader()
+        clock, patience_s = asyncio.get_running_loop().time, _GRACE_S
+        async with aclosing(self._events(request, reader)) as events:
+            while True:
+                if not reader.finished and not reader.done:
+                    event = await anext(events, None)
+                else:  # complete: what follows is welcome, but not needed
+                    asked_at = clock()
+                    event = await _next_within(events, min(patience_s, _DRAIN_S) if reader.done else patience_s)
+                    patience_s -= clock() - asked_at
+                if event is None:
+                    break
+                for delta in reader.read(event):
+                    yield delta
+        for delta in reader.end():
+            yield delta
+
+    async def _events(self, request: CompletionRequest, reader: StreamReader) -> AsyncGenerator[ServerSentEvent, None]:
+        body = chat_body(request, self._preset, stream=True, stream_usage=self._stream_usage)
+        path = self._path("chat/completions", request.model)
+        received = False
+
+        def begin(response: httpx.Response) -> None:
+            nonlocal received
+            received = True
+            reader.limits = read_limits(response.headers, self._wall_clock())
+
+        options = self._request_options(request.connect_timeout_s, body)
+        try:
+            exchange = await self._http_exchange("POST", path, options)
+            async with aclosing(exchange.events(begin)) as events:
+                async for event in events:
+                    yield event
+        except httpx.HTTPStatusError as error:
+            raise self._answer(error.response).failure() from None
+        except BadBodyError as error:
+            self._refuse_body(error)
+        except Exception as error:
+            raise transport_error(error, self._host, received=received) from error
+
+    def _refuse_body(self, error: BadBodyError) -> None:
+        """Raise what a success means that is no event stream."""
+        answer = self._answer(error.response)
+        if isinstance(error, OversizedBodyError) or not answer.text.strip():
+            raise transport_error(error, self._host, received=True) from None
+        answer.json()  # an error object, a page of HTML, …
+        raise answer.senseless("is no event stream")
+
+    async def _ask(
+        self, method: str, path: str, connect_timeout_s: float | None, body: Mapping[str, Any] | None = None
+    ) -> Answer:
+        """One exchange, whatever its status."""
+        received: list[httpx.Response] = []
+        options = self._request_options(connect_timeout_s, body)
+        try:
+            exchange = await self._http_exchange(method, path, options)
+            return self._answer(await exchange.whole(received.append))
+        except httpx.HTTPStatusError as error:
+            return self._answer(error.response)
+        except Exception as error:
+            raise transport_error(error, self._host, received=bool(received)) from error
+
+    def _request_options(self, connect_timeout_s: float | None, body: Mapping[str, Any] | None) -> dict[str, Any]:
+        options: dict[str, Any] = {
+            "headers": dict(self._key_headers),
+            "timeout": httpx.Timeout(None, connect=connect_timeout_s, pool=connect_timeout_s),
+        }
+        if self._query:
+            options["params"] = self._query
+        if body is not None:
+            options["content"] = write_body(body)
+            options["headers"]["Content-Type"] = "application/json"
+        return options
+
+    def _path(self, endpoint: str, model: str) -> str:
+        return f"/openai/deployments/{quote(model, safe='')}/{endpoint}" if self._deployments else f"/{endpoint}"
+
+    def _answer(self, response: httpx.Response) -> Answer:
+        text = response.content.decode("utf-8", "replace")
+        return Answer(response.status_code, dict(response.headers), text, self._wall_clock())
+
+    async def _guarded(self, call: Coroutine[Any, Any, T]) -> T:
+        try:
+            return await call
+        except ProviderError as error:
+            failure = self._presentable(error)
+        raise failure  # out of the handler: the frames and the context of the first one hold bodies, and headers
+
+    def _presentable(self, error: ProviderError) -> ProviderError:
+        """The same failure, redacted and capped, without the frames it came through."""
+        shown = ProviderError(
+            self._redactor.excerpt(error.message, _MESSAGE_CHARS),
+            fault=error.fault,
+            status=error.status,
+            code=self._redactor.excerpt(error.code, _CODE_CHARS),
+            retry_after_s=error.retry_after_s,
+            sent=error.sent,
+            clock=error.clock,
+            limits=error.limits,
+        )
+        shown.__cause__ = bare_cause(error.__cause__, self._redactor)
+        return shown
+
+
+async def _next_within(events: AsyncGenerator[ServerSentEvent, None], patience_s: float) -> ServerSentEvent | None:
+    """The next event of an answer that is complete already; None for its end, however it comes."""
+    try:
+        async with asyncio.timeout(patience_s):
+            return await anext(events, None)
+    except (TimeoutError, ProviderError):
+        return None
