@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import gzip
+import logging
 import socket
 import ssl
 import struct
@@ -13,13 +14,16 @@ import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+import certifi
 import httpx
 import pytest
 
 from routerlab.core.errors import BadResponseError
 from routerlab.mixins import HttpClientMixin, TimeoutMixin
+from routerlab.mixins.http_transport import HttpTransport
 
 TOKEN = "sk-very-secret-0123456789"
 PASSWORD = "hidden-pass"
@@ -133,7 +137,9 @@ async def collect(client: HttpClientMixin) -> list[str]:
     return [data async for data in client._http_stream("/x", json={})]
 
 
-def test_a_call_goes_through() -> None:
+def test_a_call_goes_through(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+
     async def main() -> None:
         async with serving(answering(OK)) as server:
             client = Client(server.url + "/v1/", headers={"X-Team": "nlp"})
@@ -149,6 +155,8 @@ def test_a_call_goes_through() -> None:
         assert server.connections == 1
 
     asyncio.run(main())
+    assert "/v1/models" in caplog.text
+    assert TOKEN not in caplog.text
 
 
 async def close_before_headers(wire: Wire, _: int) -> None: ...
@@ -660,3 +668,18 @@ def test_a_proxy_that_is_down_or_refuses(monkeypatch: pytest.MonkeyPatch) -> Non
             await client._close_http_client()
 
     asyncio.run(main())
+
+
+def test_certificates_of_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    end = "-----END CERTIFICATE-----\n"
+    one = tmp_path / "one.pem"
+    one.write_text(Path(certifi.where()).read_text().partition(end)[0] + end)
+    monkeypatch.setenv("SSL_CERT_FILE", str(one))
+    for proxy in ("", "http://proxy.invalid:3128"):
+        monkeypatch.setenv("https_proxy", proxy)
+        client = Client("https://model.invalid")._http_client
+        assert client is not None
+        transport = client._transport_for_url(httpx.URL("https://model.invalid"))
+        assert isinstance(transport, HttpTransport)
+        assert len(transport.ssl_context.get_ca_certs()) == 1
+        assert transport.ssl_context.verify_mode is ssl.CERT_REQUIRED
