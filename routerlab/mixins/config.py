@@ -82,7 +82,7 @@ class ConfigValidatorMixin:
             _ = parts.port  # reading it checks it
         except ValueError:
             return False
-        return parts.scheme in {"http", "https"} and _is_host(parts.hostname or "", bracketed="[" in parts.netloc)
+        return parts.scheme in {"http", "https"} and _has_host(parts.netloc)
 
     def _validate_duration(self, value: object) -> float:
         """Read a duration such as ``"30s"``, ``"5m"``, ``"1.5h"`` or ``"7d"``.
@@ -131,11 +131,14 @@ def _name(expected: Any) -> str:
     return str(getattr(expected, "__name__", expected))
 
 
-def _is_host(host: str, *, bracketed: bool) -> bool:
-    if not bracketed:
-        return _HOST_NAME.fullmatch(host) is not None
+def _has_host(authority: str) -> bool:
+    """Whether ``user@host:port`` holds a host name or an address."""
+    host_and_port = authority.rpartition("@")[2]
+    if not host_and_port.startswith("["):
+        return _HOST_NAME.fullmatch(host_and_port.partition(":")[0]) is not None
+    address, _, port = host_and_port[1:].partition("]")
     try:
-        ipaddress.IPv6Address(host)
+        ipaddress.IPv6Address(address)
     except ValueError:
         return False
-    return True
+    return not port or port.startswith(":")
