@@ -31,7 +31,7 @@ from routerlab.core.types import (
 from routerlab.providers.base import ProviderConnector
 from routerlab.session.clocks import Watch
 from routerlab.session.collector import Collector
-from routerlab.session.journal import Journal, Span, call_row
+from routerlab.session.journal import Journal, Record, Span, call_row
 from routerlab.session.pipe import Piece
 from routerlab.session.results import AttemptRecord, CallResult, CallSpec
 
@@ -54,7 +54,7 @@ class Desk:
     Attributes:
         health: of all models.
         connectors: by provider.
-        record: takes a table's name and a row.
+        record: takes a table's name, a row and the run that it belongs to.
         cost_usd: of an answer of a model; None: unknown.
         seed: of the lab.
         simulated: providers that are.
@@ -64,7 +64,7 @@ class Desk:
 
     health: Health
     connectors: Mapping[str, ProviderConnector]
-    record: Callable[[str, Mapping[str, Any]], None]
+    record: Record
     cost_usd: Callable[[str, TokenUsage | None], float | None]
     seed: int = 0
     simulated: frozenset[str] = frozenset()
@@ -118,6 +118,7 @@ class Call:
         self._first_token: float | None = None
         self._shown: list[tuple[str, list[str]]] = []  # who wrote what, since the last restart
         self._dropped: set[str] = set()
+        self._injected = False
 
     async def run(self) -> CallResult:
         """Drive the route to its end. A failed request is ``result.error``; only a cancellation is raised."""
@@ -184,6 +185,7 @@ class Call:
 
     async def _send(self, action: moves.Attempt, progress: _Progress) -> Response:
         provider, _, name = action.model.partition("/")
+        self._injected |= self._desk.injected(action.model)
         connector = self._desk.connectors[provider]
         request = replace(self._request, model=name, connect_timeout_s=action.clocks.connect_s)
         async with Watch(action.clocks, stream=request.stream) as watch:
@@ -311,8 +313,7 @@ class Call:
         span = Span(self._started_at, first, self._wall(now), self._backoff_s)
         pool = None if self._pinned else self._pool.name
         row = call_row(result, self._request, finish, span, pool=pool, dropped=self._dropped)
-        models = {attempt.model for attempt in result.attempts}
-        row["injected"] = any(self._desk.injected(model) for model in models)
+        row["injected"] = self._injected
         row["simulated"] = any(model.partition("/")[0] in self._desk.simulated for model in self._pool.models)
         self._journal.call(row, self._request, text)
 

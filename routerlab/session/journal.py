@@ -13,7 +13,9 @@ from routerlab.core.moves import Finish
 from routerlab.core.types import CompletionRequest, CompletionResponse, EmbeddingRequest
 from routerlab.session.results import AttemptRecord, CallResult
 
-__all__ = ["Journal", "Span", "call_row", "event_row"]
+__all__ = ["Journal", "Record", "Span", "call_row", "decision_row", "event_row"]
+
+Record = Callable[[str, Mapping[str, Any], str | None], None]
 
 _ATTEMPT_COLUMNS = tuple(field.name for field in fields(AttemptRecord))
 
@@ -32,29 +34,26 @@ class Journal:
     """Writes one call into the records and keeps the rows for its result.
 
     Args:
-        record: takes a table's name and a row.
+        record: takes a table's name, a row and the run that it belongs to.
         result: where the rows are kept.
     """
 
-    def __init__(self, record: Callable[[str, Mapping[str, Any]], None], result: CallResult) -> None:
-        self._record = record
+    def __init__(self, record: Record, result: CallResult) -> None:
+        self._to = record
         self._result = result
         self._written = 0
+
+    def _record(self, table: str, row: Mapping[str, Any]) -> None:
+        self._to(table, row, self._result.spec.run_id)
 
     def decisions(self, decisions: Sequence[Decision]) -> None:
         """Write those that are not written yet."""
         for decision in decisions[self._written :]:
-            call = {"call_id": self._result.call_id, "step": decision.step}
-            row = call | {"chosen": decision.chosen, "probability": decision.probability}
-            row |= {"strategy": decision.strategy, "seed": decision.seed}
-            self._record("decisions", row)
-            candidates = []
-            for candidate in decision.candidates:
-                line = call | {"model": candidate.model, "score": candidate.score, "eligible": candidate.eligible}
-                line["excluded_because"] = candidate.excluded_because or None
-                self._record("candidates", line)
-                candidates.append(line)
-            self._result.decisions.append({**row, "candidates": candidates})
+            row = decision_row(decision, self._result.call_id)
+            self._result.decisions.append(row)
+            self._record("decisions", {name: value for name, value in row.items() if name != "candidates"})
+            for candidate in row["candidates"]:
+                self._record("candidates", candidate)
         self._written = len(decisions)
 
     def events(self, events: Sequence[HealthEvent]) -> None:
@@ -77,6 +76,28 @@ class Journal:
         self._result.row = row
         self._record("calls", row)
         self._record("texts", {"call_id": row["call_id"], "attempt": None, "request": _asked(request), "reply": text})
+
+
+def decision_row(decision: Decision, call_id: str | None) -> dict[str, Any]:
+    """A decision as a row of the table ``decisions``, with the rows of ``candidates`` under that name."""
+    call = {"call_id": call_id, "step": decision.step}
+    candidates = [
+        call
+        | {
+            "model": candidate.model,
+            "score": candidate.score,
+            "eligible": candidate.eligible,
+            "excluded_because": candidate.excluded_because or None,
+        }
+        for candidate in decision.candidates
+    ]
+    return call | {
+        "chosen": decision.chosen,
+        "probability": decision.probability,
+        "strategy": decision.strategy,
+        "seed": decision.seed,
+        "candidates": candidates,
+    }
 
 
 def event_row(event: HealthEvent, call_id: str | None) -> dict[str, Any]:

@@ -1,0 +1,462 @@
+"""`Lab`: the one object that a notebook holds. Each method hands over to the floor that does the work."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from routerlab.core.capabilities import CHAT, EMBEDDING
+from routerlab.core.errors import ConfigurationError
+from routerlab.core.redact import Redactor
+from routerlab.core.types import Message
+from routerlab.session.config import LabConfig, load_config
+from routerlab.session.recorder import Recorder
+from routerlab.session.results import CallResult, CallSpec
+from routerlab.session.session import Session
+from routerlab.session.store import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from routerlab.experiments.datasets import Dataset
+    from routerlab.experiments.traffic import Traffic
+    from routerlab.simulation.faults import FaultController
+    from routerlab.views.explanation import Explanation
+    from routerlab.views.reply import EmbeddingReply, Reply
+    from routerlab.views.run import Run
+    from routerlab.views.stream import Stream
+
+__all__ = ["Breaker", "Lab"]
+
+_RUN_STORE = ".routerlab/runs.db"
+_DATA_ENDINGS = (".jsonl", ".json", ".csv", ".tsv", ".parquet", ".ndjson")
+
+Prompt = str | Sequence[Message]
+
+
+class Lab:
+    """Providers, a router over them, and a record of everything that happened.
+
+    Args:
+        config: path of a ``lab.yaml``, or a dict of the same shape.
+        store: SQLite file for all calls and runs; None: as the configuration says (without one, runs alone are kept,
+            in ``.routerlab/runs.db``); False: nothing is written to disk.
+        store_text: whether prompts and replies go to the store; None: as the configuration says.
+        max_records: rows of each table kept in memory; None: as the configuration says.
+        drop_params: leave out what a model is known not to take, instead of passing that model over.
+        seed: of every random choice; None: as the configuration says.
+
+    Raises:
+        ConfigurationError: the configuration is wrong; ``problems`` lists every mistake with its place.
+    """
+
+    def __init__(
+        self,
+        config: str | Path | Mapping[str, Any],
+        *,
+        store: str | Path | bool | None = None,
+        store_text: bool | None = None,
+        max_records: int | None = None,
+        drop_params: bool | None = None,
+        seed: int | None = None,
+    ) -> None:
+        options = {"store_text": store_text, "max_records": max_records, "drop_params": drop_params, "seed": seed}
+        given = {name: value for name, value in options.items() if value is not None}
+        if isinstance(store, (str, Path)):
+            given["store"] = str(store)
+        self.config: LabConfig = load_config(config, **given)
+        self._no_store = store is False
+        redactor = Redactor(self.config.secrets)
+        recorder = Recorder(max_records=self.config.max_records, redact=redactor.redact)
+        if self.config.store and not self._no_store:
+            recorder.attach(Store(self.config.store, store_text=self.config.store_text), store_all=True)
+        try:
+            self._session = Session(self.config, recorder)
+        except BaseException:
+            recorder.close()
+            raise
+        self._faults: FaultController | None = None
+        self._finalizer = weakref.finalize(self, self._session.close)
+
+    @classmethod
+    def demo(cls, **options: Any) -> Self:
+        """Three simulated providers on loopback, real HTTP, no keys: ``sim/alpha``, ``sim/beta``, ``sim/gamma``.
+
+        They know the answers of the shipped dataset ``quickstart_qa``, each with an accuracy of its own. The breaker
+        comes back after 8 s, so that a recovery can be watched. Nothing is written to disk unless `store` names a file.
+
+        Args:
+            options: as for `Lab`; ``strategy`` and ``retry``, ``breaker``, ``timeouts``, … as for a pool.
+        """
+        from routerlab.simulation.demo import demo_config
+
+        keywords = ("store", "store_text", "max_records", "drop_params", "seed")
+        own = {name: options.pop(name) for name in keywords if name in options}
+        return cls(demo_config(**options), **({"store": False} | own))
+
+    @classmethod
+    def from_env(cls, models: Iterable[str] | None = None, **options: Any) -> Self:
+        """A lab of the providers whose keys are in the environment.
+
+        Args:
+            models: ``provider/model`` each, in the order of preference. None: shows which providers have a key, and
+                routes inside the first of them only, so that no prompt goes where nobody meant it to go.
+            options: as for `Lab`.
+
+        Raises:
+            ConfigurationError: no key was found, or a named provider's key is missing.
+        """
+        from routerlab.session.discovery import config_from_env
+
+        config, report = config_from_env(None if models is None else list(models), os.environ)
+        if report:
+            print(report)  # noqa: T201 - the user asked what is there
+        return cls(config, **options)
+
+    # -- calls -----------------------------------------------------------------------------------------------------
+
+    def chat(self, prompt: Prompt, **options: Any) -> Reply:
+        """Ask a question; the pool for chat chooses a model and fails over where needed.
+
+        Args:
+            prompt: a string, or messages in OpenAI's shape.
+            options: ``pool`` or ``model`` choose who answers; ``system`` puts a system message first; ``deadline``
+                limits the whole call in seconds; everything else (``max_tokens``, ``temperature``, ``tools``, …) goes
+                to the model.
+
+        Returns:
+            The reply: ``text``, ``model``, ``usage``, ``cost_usd``, ``latency_s``, ``trace``, ….
+
+        Raises:
+            RequestError: the request failed; its class says what can be done (`routerlab.core.errors`).
+        """
+        return _reply(self._session.run(self._session.call(_chat_spec(prompt, options, "chat"))))
+
+    async def achat(self, prompt: Prompt, **options: Any) -> Reply:
+        """`chat`, to be awaited in any event loop."""
+        return _reply(await self._session.loop.bridge(self._session.call(_chat_spec(prompt, options, "chat"))))
+
+    def stream(self, prompt: Prompt, **options: Any) -> Stream:
+        """Ask a question and get the answer piece by piece; arguments as for `chat`.
+
+        Returns:
+            An iterable of pieces (strings with ``.model`` and ``.restart``); its ``reply`` is the whole at the end.
+        """
+        from routerlab.views.stream import Stream
+
+        return Stream(self._session.stream(_chat_spec(prompt, options, "stream", stream=True)))
+
+    def astream(self, prompt: Prompt, **options: Any) -> Stream:
+        """`stream`, for ``async for`` in any event loop."""
+        return self.stream(prompt, **options)
+
+    def embed(self, texts: str | Sequence[str], **options: Any) -> EmbeddingReply:
+        """Turn texts into vectors; ``pool``, ``model`` and ``deadline`` as for `chat`, the rest goes to the model."""
+        return _embedding(self._session.run(self._session.call(_embed_spec(texts, options))))
+
+    async def aembed(self, texts: str | Sequence[str], **options: Any) -> EmbeddingReply:
+        """`embed`, to be awaited in any event loop."""
+        return _embedding(await self._session.loop.bridge(self._session.call(_embed_spec(texts, options))))
+
+    def explain(self, prompt: Prompt, **options: Any) -> Explanation:
+        """Who would be chosen for this call now, and why not the others; nothing is sent, nothing changes."""
+        from routerlab.views.explanation import Explanation
+
+        return Explanation(self._session.explain(_chat_spec(prompt, options, "chat")))
+
+    # -- what happened ---------------------------------------------------------------------------------------------
+
+    def calls(self, *, text: bool = False) -> pd.DataFrame:
+        """One row per call, newest last; with ``text=True`` also prompt, text and params."""
+        from routerlab.views.frames import calls_frame
+
+        return calls_frame(self._session.recorder, text=text)
+
+    def attempts(self) -> pd.DataFrame:
+        """One row per request that was sent to a provider."""
+        return self._frame("attempts")
+
+    def events(self) -> pd.DataFrame:
+        """One row per change: breaker transitions, models taken out and back, faults injected."""
+        return self._frame("events")
+
+    def decisions(self) -> pd.DataFrame:
+        """One row per choice of a model."""
+        return self._frame("decisions")
+
+    def candidates(self) -> pd.DataFrame:
+        """One row per model and choice: its score, or why it could not serve."""
+        return self._frame("candidates")
+
+    def metrics(self, window: str | float = "all") -> pd.DataFrame:
+        """One row per model, over all calls or the last ``"15m"``: success, latency, tokens, cost."""
+        from routerlab.views.metrics import metrics
+
+        frame = metrics(self._session.recorder, window)
+        frame.attrs["loop_lag_s"] = self._session.loop.lag_s
+        return frame
+
+    def health(self) -> pd.DataFrame:
+        """One row per model as routing sees it now: breaker, score, latency, cooling."""
+        from routerlab.views.metrics import health
+
+        return health(self._session.snapshots())
+
+    def _frame(self, table: str) -> pd.DataFrame:
+        from routerlab.views.frames import frame
+
+        return frame(self._session.recorder, table)
+
+    # -- experiments -----------------------------------------------------------------------------------------------
+
+    def replay(
+        self,
+        dataset: Dataset | Any,
+        models: Sequence[str] | None = None,
+        *,
+        pool: str | None = None,
+        scorers: Any = (),
+        concurrency: int = 8,
+        repeats: int = 1,
+        budget_usd: float | None = None,
+        name: str | None = None,
+        system: str | None = None,
+        stream: bool = False,
+        deadline: float | None = None,
+        wait: bool = True,
+        **params: Any,
+    ) -> Run:
+        """Send every item of a dataset to each of the models, or through a pool.
+
+        Args:
+            dataset: from `routerlab.load_dataset`; a list or a DataFrame works too.
+            models: ``provider/model`` each; every item is pinned to each of them. None: the pool routes.
+            pool: which pool routes, where no models are given; None: the one for chat.
+            scorers: ``"exact"``, ``"contains"``, ``"numeric"``, `routerlab.experiments.scorers.regex`, functions.
+            concurrency: calls in flight at most.
+            repeats: how often each item is sent to each model.
+            budget_usd: stop once this much is spent.
+            name: of the run; made up and shown where none is given.
+            system: a system message for items without one.
+            stream: ask for answers piece by piece, so that the time to the first token is measured.
+            deadline: seconds for each call, all attempts and waits included.
+            wait: False: return at once; the run goes on in the background (``stop()``, ``wait()``, ``progress``).
+            params: ``max_tokens``, ``temperature``, … for every call.
+
+        Returns:
+            The run: ``df``, ``summary()``, ``plot()``, ``report()``. An interrupt stops it and returns what it has.
+        """
+        from routerlab.views.progress import watch
+
+        options = {"scorers": scorers, "concurrency": concurrency, "repeats": repeats, "budget_usd": budget_usd}
+        options |= {"name": name, "system": system, "stream": stream, "deadline_s": deadline}
+        run = self._start_run(dataset, models, pool, params, options)
+        return watch(run) if wait else run
+
+    async def areplay(self, dataset: Dataset | Any, models: Sequence[str] | None = None, **options: Any) -> Run:
+        """`replay`, to be awaited in any event loop; cancelling it stops the run, what is finished stays recorded."""
+        run = self.replay(dataset, models, **{**options, "wait": False})
+        await run.finished()
+        return run
+
+    def _start_run(
+        self,
+        dataset: Any,
+        models: Sequence[str] | None,
+        pool: str | None,
+        params: Mapping[str, Any],
+        options: Mapping[str, Any],
+    ) -> Run:
+        from routerlab.experiments.datasets import load_dataset
+        from routerlab.experiments.plan import Arm, ReplayPlan
+        from routerlab.experiments.replay import Replay
+        from routerlab.experiments.scorers import resolve_scorers
+        from routerlab.views.run import Run
+
+        if isinstance(dataset, (str, Path)):
+            raise ConfigurationError(f"{str(dataset)!r} is not a dataset yet: pass rl.load_dataset({str(dataset)!r})")
+        names = [models] if isinstance(models, str) else list(models or ())
+        arms = [Arm(name, model=name) for name in names]
+        if not arms:
+            arms = [Arm(self._session.pool_for(CallSpec(pool=pool))[0].name, pool=pool)]
+        for arm in arms:
+            self._session.pool_for(CallSpec(pool=arm.pool, model=arm.model))  # a wrong name is told now, not per item
+        given = {name: value for name, value in options.items() if value is not None}
+        given["scorers"] = resolve_scorers(options["scorers"])
+        plan = ReplayPlan(load_dataset(dataset), arms, params=dict(params), **given)
+        self._keep_runs()
+        return Run.start(Replay(plan, call=self._session.call, recorder=self._session.recorder), self._session)
+
+    def _keep_runs(self) -> None:
+        """Runs survive the kernel even where the lab has no store of its own."""
+        recorder = self._session.recorder
+        if recorder.store is None and not self._no_store:
+            recorder.attach(Store(_RUN_STORE, store_text=self.config.store_text), store_all=False)
+
+    def traffic(
+        self, rate: str | float = "3/s", *, prompts: Sequence[str] | None = None, seed: int = 0, **options: Any
+    ) -> Traffic:
+        """Calls in the background until ``stop()``, so that there is something to watch.
+
+        Args:
+            rate: ``"3/s"``, ``"100/min"``, or a number per second; gaps are those of independent users.
+            prompts: taken in turn; None: those of the shipped dataset.
+            seed: of the gaps.
+            options: as for `chat`.
+        """
+        from routerlab.core.chance import Chance
+        from routerlab.experiments.datasets import load_dataset
+        from routerlab.experiments.traffic import Traffic
+        from routerlab.simulation.traffic import parse_rate, poisson
+
+        texts = list(prompts) if prompts else [item.prompt for item in load_dataset("quickstart_qa") if item.prompt]
+        spec = _chat_spec("traffic", options, "traffic")
+        return Traffic(self._session, poisson(parse_rate(rate), Chance(seed, "traffic")), texts, spec)
+
+    # -- by hand ---------------------------------------------------------------------------------------------------
+
+    @property
+    def faults(self) -> FaultController:
+        """Break models on purpose: ``outage``, ``slow``, ``rate_limit``, ``cut_streams``, ``inject``, ``clear``."""
+        if self._faults is None:
+            from routerlab.simulation.inject import controller
+
+            self._faults = controller(self._session)
+        return self._faults
+
+    def breaker(self, model: str) -> Breaker:
+        """The breaker of one model: read it, ``open()``, ``close()`` or ``reset()`` it."""
+        return Breaker(self._session, model)
+
+    def reset(self, name: str) -> None:
+        """Bring a model (``provider/model``) or a provider back: in again, not cooling, breaker closed."""
+        self._session.by_hand("reset", name)
+
+    @property
+    def models(self) -> list[str]:
+        """``provider/model`` of every model, in the order of the configuration."""
+        return list(self._session.models)
+
+    @property
+    def pools(self) -> list[str]:
+        """Names of the declared pools."""
+        return list(self._session.pools)
+
+    # -- the end ---------------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Cancel what runs, close all connections, write out the records. Frames can still be read afterwards."""
+        self._finalizer()
+
+    @property
+    def closed(self) -> bool:
+        """Whether the lab was closed."""
+        return self._session.closed
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        state = " (closed)" if self.closed else ""
+        return f"<Lab{state}: {', '.join(self.models)}; pools: {', '.join(self.pools) or 'none declared'}>"
+
+
+class Breaker:
+    """The breaker of one model, by hand."""
+
+    def __init__(self, session: Session, model: str) -> None:
+        self._session = session
+        self.model = model
+        session.snapshot(model)  # an unknown model is told now
+
+    @property
+    def state(self) -> str:
+        """``closed``, ``open`` or ``half_open``."""
+        return self._session.snapshot(self.model).breaker
+
+    def open(self) -> None:
+        """Open it for a full timeout: no request goes to the model."""
+        self._session.by_hand("open", self.model)
+
+    def close(self) -> None:
+        """Close it: requests go to the model again."""
+        self._session.by_hand("close", self.model)
+
+    def reset(self) -> None:
+        """Close it and forget all counts; a model that is out or cooling comes back, too."""
+        self._session.by_hand("reset", self.model)
+
+    def __repr__(self) -> str:
+        snapshot = self._session.snapshot(self.model)
+        probe = f", a probe may be tried in {snapshot.seconds_to_probe:.1f} s" if snapshot.breaker == "open" else ""
+        return f"<Breaker of {self.model}: {snapshot.breaker}{probe}>"
+
+
+def _chat_spec(prompt: Prompt, options: Mapping[str, Any], purpose: str, *, stream: bool = False) -> CallSpec:
+    params = dict(options)
+    route = {name: params.pop(name, None) for name in ("pool", "model")}
+    deadline, system = params.pop("deadline", None), params.pop("system", None)
+    messages = _messages(prompt)
+    if system is not None:
+        messages = ({"role": "system", "content": system}, *messages)
+    return CallSpec(
+        messages=messages, params=params, capability=CHAT, stream=stream, deadline_s=deadline, purpose=purpose, **route
+    )
+
+
+def _messages(prompt: Prompt) -> tuple[Message, ...]:
+    if isinstance(prompt, str):
+        return ({"role": "user", "content": _not_a_file(prompt)},)
+    if isinstance(prompt, Sequence) and prompt and all(isinstance(part, Mapping) and "role" in part for part in prompt):
+        return tuple(prompt)
+    raise ConfigurationError(
+        "a prompt is a string or a list of messages such as {'role': 'user', 'content': '…'}, "
+        f"not {type(prompt).__name__}"
+    )
+
+
+def _not_a_file(prompt: str) -> str:
+    """A string is always a prompt; one that is meant as a dataset is a mistake worth telling."""
+    if not prompt.strip():
+        raise ConfigurationError("the prompt is empty")
+    if len(prompt) < 256 and "\n" not in prompt and (prompt.lower().endswith(_DATA_ENDINGS) or os.path.isfile(prompt)):
+        raise ConfigurationError(
+            f"{prompt!r} looks like a file, but a string is always a prompt: "
+            f"use lab.replay(rl.load_dataset({prompt!r})) for a dataset"
+        )
+    return prompt
+
+
+def _embed_spec(texts: str | Sequence[str], options: Mapping[str, Any]) -> CallSpec:
+    inputs = (texts,) if isinstance(texts, str) else tuple(texts)
+    if not inputs or not all(isinstance(text, str) for text in inputs):
+        raise ConfigurationError("embed takes a string or a list of strings, at least one")
+    params = dict(options)
+    route = {name: params.pop(name, None) for name in ("pool", "model")}
+    deadline = params.pop("deadline", None)
+    return CallSpec(inputs=inputs, params=params, capability=EMBEDDING, deadline_s=deadline, purpose="embed", **route)
+
+
+def _reply(result: CallResult) -> Reply:
+    from routerlab.views.reply import Reply
+
+    if result.error is not None:
+        raise result.error
+    return Reply(result)
+
+
+def _embedding(result: CallResult) -> EmbeddingReply:
+    from routerlab.views.reply import EmbeddingReply
+
+    if result.error is not None:
+        raise result.error
+    return EmbeddingReply(result)

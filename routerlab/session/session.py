@@ -1,0 +1,309 @@
+"""A lab's engine room: connectors, health, pools and records on one loop thread."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import time
+import uuid
+import warnings
+from collections.abc import Coroutine, Mapping
+from typing import Any, TypeVar
+
+from routerlab.core.capabilities import CapabilityTree
+from routerlab.core.decisions import Decision, Pool, decide
+from routerlab.core.errors import ConfigurationError, LabClosedError
+from routerlab.core.health import Health, HealthEvent, LatencyTarget, ModelSettings
+from routerlab.core.strategies import Priority, make_strategy
+from routerlab.core.suggest import nearest
+from routerlab.core.types import CompletionRequest, EmbeddingRequest, ModelSnapshot, Needs, TokenUsage
+from routerlab.providers.base import ProviderConnector
+from routerlab.session.config import LabConfig
+from routerlab.session.driver import Call, Desk, Sink
+from routerlab.session.journal import decision_row, event_row
+from routerlab.session.kinds import load_kind
+from routerlab.session.loop import Job, LoopThread
+from routerlab.session.pipe import Pipe
+from routerlab.session.prices import cost_usd, price_of
+from routerlab.session.recorder import Recorder
+from routerlab.session.results import CallResult, CallSpec
+from routerlab.session.store import StoreError
+
+__all__ = ["Session", "StreamCall"]
+
+T = TypeVar("T")
+
+_CHARS_PER_TOKEN = 6  # a low estimate of the prompt's size: a model is left out only where it surely cannot hold it
+_CLOSE_S = 10.0
+
+
+class StreamCall:
+    """A streamed call on its way: pieces come out of `pipe`, the whole result when `job` is done."""
+
+    def __init__(self, pipe: Pipe, job: Job[CallResult]) -> None:
+        self.pipe = pipe
+        self.job = job
+
+    def cancel(self) -> None:
+        """Close the connection at once; what was received stays recorded."""
+        self.job.cancel()
+
+
+class Session:
+    """Turns calls into requests, and requests into records.
+
+    Args:
+        config: what ``lab.yaml`` says, checked.
+        recorder: where everything is written down.
+    """
+
+    def __init__(self, config: LabConfig, recorder: Recorder) -> None:
+        self.config = config
+        self.recorder = recorder
+        self.tree = CapabilityTree()
+        self.models: dict[str, tuple[str, ...]] = {
+            f"{provider.name}/{name}": model.capabilities
+            for provider in config.providers.values()
+            for name, model in provider.models.items()
+        }
+        for capability in {capability for names in self.models.values() for capability in names}:
+            self.tree.add(capability)
+        self.health = Health(self._settings())
+        self.pools = {
+            name: Pool(name, pool.capability, pool.models, make_strategy(pool.strategy, pool.options), pool.policy)
+            for name, pool in config.pools.items()
+        }
+        self._implicit: dict[str, Pool] = {}
+        self.connectors: dict[str, ProviderConnector] = {}
+        try:
+            for name, provider in config.providers.items():
+                self.connectors[name] = load_kind(provider.kind)(name, provider.options)
+        finally:
+            self.loop = LoopThread()
+        self.desk = Desk(
+            health=self.health,
+            connectors=self.connectors,
+            record=self.record,
+            cost_usd=self._cost_usd,
+            seed=config.seed,
+            simulated=frozenset(name for name, p in config.providers.items() if p.kind == "simulated"),
+            drop_params=config.drop_params,
+        )
+        self.store_error: StoreError | None = None
+        self._closing = threading.Lock()
+        self._closed = False
+
+    # -- calls -----------------------------------------------------------------------------------------------------
+
+    async def call(self, spec: CallSpec, sink: Sink | None = None) -> CallResult:
+        """Send one request through its pool; runs in the lab's loop. A failed one is ``result.error``."""
+        pool, pinned = self.pool_for(spec)
+        return await Call(self.desk, spec, self._request(spec), pool, pinned=pinned, sink=sink).run()
+
+    def stream(self, spec: CallSpec) -> StreamCall:
+        """Start a streamed call, from any thread."""
+        self.pool_for(spec)  # a mistake in the call is the caller's, here and now
+        pipe = Pipe(self.loop.loop)
+        return StreamCall(pipe, self.loop.submit(self._pump(spec, pipe)))
+
+    async def _pump(self, spec: CallSpec, pipe: Pipe) -> CallResult:
+        try:
+            return await self.call(spec, pipe)
+        finally:
+            pipe.end()
+
+    def explain(self, spec: CallSpec) -> dict[str, Any]:
+        """The decision that would be taken now, as a row with its ``candidates``; nothing is sent or changed."""
+        pool, pinned = self.pool_for(spec)
+
+        async def look() -> Decision:
+            snapshots = self.health.snapshots(pool.models, time.monotonic())
+            return decide(self._request(spec), pool, snapshots, seed=self.config.seed, pinned=pinned)
+
+        return decision_row(self.loop.run(look()), None)
+
+    def _request(self, spec: CallSpec) -> CompletionRequest | EmbeddingRequest:
+        call_id = uuid.uuid4().hex
+        if spec.inputs:
+            return EmbeddingRequest(call_id, "", spec.inputs, spec.params, spec.deadline_s, capability=spec.capability)
+        needs = _needs(spec, drop_params=self.config.drop_params)
+        return CompletionRequest(
+            call_id, spec.capability, "", spec.messages, spec.params, spec.stream, needs, spec.deadline_s
+        )
+
+    # -- pools -----------------------------------------------------------------------------------------------------
+
+    def pool_for(self, spec: CallSpec) -> tuple[Pool, bool]:
+        """The pool that serves a call, and whether the caller pinned it to one model.
+
+        Raises:
+            ConfigurationError: no model or pool has this name, or none serves the capability.
+        """
+        if spec.model is not None:
+            return self._pinned(spec.model), True
+        if spec.pool is not None:
+            if spec.pool not in self.pools:
+                raise ConfigurationError(f"there is no pool {spec.pool!r}{nearest(spec.pool, self.pools)}")
+            return self.pools[spec.pool], False
+        return self._declared(spec.capability) or self._all(spec.capability), False
+
+    def _pinned(self, model: str) -> Pool:
+        """A pool of one, with the retries and clocks of the first declared pool that holds the model."""
+        if model not in self.models:
+            raise ConfigurationError(f"there is no model {model!r}{nearest(model, self.models)}")
+        owner = self.config.model_owner.get(model)
+        policy = self.pools[owner].policy if owner else self.config.routing.policy
+        return Pool(model, "", (model,), Priority(), policy)
+
+    def _declared(self, capability: str) -> Pool | None:
+        """The declared pool that a verb uses: the default one, else the first."""
+        serving = [
+            pool
+            for pool in self.config.pools.values()
+            if self.tree.covers(pool.capability, capability) or self.tree.covers(capability, pool.capability)
+        ]
+        chosen = next((pool for pool in serving if pool.default), serving[0] if serving else None)
+        return self.pools[chosen.name] if chosen else None
+
+    def _all(self, capability: str) -> Pool:
+        """Where no pool is declared: all models with the capability."""
+        pool = self._implicit.get(capability)
+        if pool is None:
+            models = [model for model, names in self.models.items() if self.tree.serves(capability, names)]
+            if not models:
+                raise ConfigurationError(
+                    f"no model of this lab serves {capability!r}: declare a pool, or give a model that capability"
+                )
+            routing = self.config.routing
+            strategy = make_strategy(routing.strategy, routing.options)
+            pool = self._implicit[capability] = Pool(
+                capability.rpartition(".")[2], capability, models, strategy, routing.policy
+            )
+        return pool
+
+    # -- health ----------------------------------------------------------------------------------------------------
+
+    def snapshots(self) -> list[ModelSnapshot]:
+        """What routing sees of every model now. Any thread."""
+
+        async def look() -> list[ModelSnapshot]:
+            return self.health.snapshots(list(self.models), time.monotonic())
+
+        return self.loop.run(look())
+
+    def snapshot(self, model: str) -> ModelSnapshot:
+        """What routing sees of one model now. Any thread."""
+        if model not in self.models:
+            raise ConfigurationError(f"there is no model {model!r}{nearest(model, self.models)}")
+        return next(snapshot for snapshot in self.snapshots() if snapshot.model == model)
+
+    def by_hand(self, change: str, name: str) -> None:
+        """Open, close or reset a breaker, or bring a model or provider back: ``open``, ``close``, ``reset``."""
+        known = {**dict.fromkeys(self.models), **dict.fromkeys(self.connectors if change == "reset" else ())}
+        if name not in known:
+            raise ConfigurationError(f"there is no model {name!r}{nearest(name, known)}")
+        act = {"open": self.health.open_breaker, "close": self.health.close_breaker, "reset": self.health.reset}[change]
+
+        async def do() -> None:
+            self.record_events(act(name, time.monotonic()))
+
+        self.loop.run(do())
+
+    def record_events(self, events: list[HealthEvent]) -> None:
+        """Write down what changed outside a call."""
+        for event in events:
+            self.record("events", event_row(event, None))
+
+    def record(self, table: str, row: Mapping[str, Any], run_id: str | None = None) -> None:
+        """Write a row down. A full disk must not take an answer away: the first failure is told as a warning."""
+        try:
+            self.recorder.add(table, row, run_id=run_id)
+        except StoreError as error:
+            if self.store_error is None:
+                self.store_error = error
+                warnings.warn(f"{error}; records are kept in memory only", RuntimeWarning, stacklevel=2)
+
+    def _settings(self) -> list[ModelSettings]:
+        """Breaker and latency target come from the first declared pool that holds a model, else from ``routing``."""
+        targets: dict[str, LatencyTarget] = {}
+        settings = []
+        for provider in self.config.providers.values():
+            for name, model in provider.models.items():
+                full = f"{provider.name}/{name}"
+                owner = self.config.model_owner.get(full)
+                pool = self.config.pools[owner] if owner else self.config.routing
+                fixed = None if pool.latency_target == "auto" else pool.latency_target
+                target = targets.setdefault(owner or "", LatencyTarget(fixed))
+                price = model.price or price_of(provider.kind, name)
+                settings.append(
+                    ModelSettings(
+                        full, provider.name, pool.breaker, target, price, model.context_window, model.features
+                    )
+                )
+        return settings
+
+    def _cost_usd(self, model: str, usage: TokenUsage | None) -> float | None:
+        provider, _, name = model.partition("/")
+        settings = self.config.providers[provider]
+        return cost_usd(settings.kind, name, usage, settings.models[name].price)
+
+    # -- the loop --------------------------------------------------------------------------------------------------
+
+    def submit(self, work: Coroutine[Any, Any, T]) -> Job[T]:
+        """Start work in the lab's loop, from any thread."""
+        return self.loop.submit(work)
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do work in the lab's loop and wait for it."""
+        return self.loop.run(work)
+
+    @property
+    def closed(self) -> bool:
+        return self._closed
+
+    def close(self) -> None:
+        """Cancel what runs, let go of every connection, write out the records. Calling it twice is fine."""
+        if self.loop.is_current():  # a garbage collection may come anywhere, here too: waiting would block ourselves
+            threading.Thread(target=self.close, name="routerlab-close").start()
+            return
+        with self._closing:
+            if self._closed:
+                return
+            self._closed = True
+            try:
+                self.loop.run(asyncio.wait_for(self._let_go(), _CLOSE_S))
+            except LabClosedError:
+                pass
+            finally:
+                self.loop.stop()
+                self.recorder.close()
+
+    async def _let_go(self) -> None:
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        await asyncio.gather(*(connector.close() for connector in self.connectors.values()))
+
+
+def _needs(spec: CallSpec, *, drop_params: bool) -> Needs:
+    """What a model must be able to do, read off the call."""
+    features = set()
+    params: Mapping[str, Any] = spec.params
+    if params.get("tools") and not drop_params:
+        features.add("tools")
+    if params.get("response_format") and not drop_params:
+        features.add("json")
+    chars = 0
+    for message in spec.messages:
+        content = message.get("content")
+        if isinstance(content, str):
+            chars += len(content)
+            continue
+        for part in content or ():
+            if isinstance(part, Mapping) and part.get("type") in ("image_url", "image"):
+                features.add("vision")
+            elif isinstance(part, Mapping):
+                chars += len(json.dumps(part.get("text", "")))
+    return Needs(frozenset(features), chars // _CHARS_PER_TOKEN)

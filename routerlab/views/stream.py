@@ -1,0 +1,114 @@
+"""A streamed reply: pieces while it is written, the whole reply when it has ended."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Generator, Iterator
+from types import TracebackType
+from typing import Any, Self
+
+from routerlab.core.errors import RouterLabError
+from routerlab.session.pipe import Piece
+from routerlab.session.results import CallResult
+from routerlab.session.session import StreamCall
+from routerlab.views.reply import Reply
+
+__all__ = ["Stream"]
+
+
+class Stream:
+    """Iterate over it (``for`` or ``async for``): pieces are strings with ``.model`` and ``.restart``.
+
+    A piece with ``restart`` set says: throw away what came before, another model has started over. Leaving the loop
+    early does not close the connection by itself; ``close()``, ``with`` or dropping the stream do, at once.
+
+    Args:
+        call: the call on its way.
+
+    Raises:
+        RequestError: while iterating, where the request failed; ``partial_text`` holds what had arrived.
+    """
+
+    def __init__(self, call: StreamCall) -> None:
+        self._call = call
+        self._closed = False
+
+    # -- in a thread -----------------------------------------------------------------------------------------------
+
+    def __iter__(self) -> Iterator[Piece]:
+        try:
+            while (piece := self._call.pipe.get()) is not None:
+                yield piece
+            self._result()
+        finally:
+            self.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # -- in a loop -------------------------------------------------------------------------------------------------
+
+    async def __aiter__(self) -> AsyncIterator[Piece]:
+        try:
+            while (piece := await self._call.pipe.aget()) is not None:
+                yield piece
+            await asyncio.shield(asyncio.wrap_future(self._call.job.future))
+            self._result()
+        finally:
+            self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __await__(self) -> Generator[Any, None, Self]:
+        async def itself() -> Self:
+            return self
+
+        return itself().__await__()
+
+    # -- both ------------------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Close the connection at once, if it is still open; the call is then recorded as cancelled."""
+        if not self._closed:
+            self._closed = True
+            if not self._call.job.done():
+                self._call.cancel()
+
+    @property
+    def reply(self) -> Reply:
+        """The whole reply.
+
+        Raises:
+            RouterLabError: the stream has not ended yet, or was closed before its end.
+        """
+        if not self._call.job.done():
+            raise RouterLabError("the stream has not ended yet: iterate over it first")
+        return Reply(self._result())
+
+    def _result(self) -> CallResult:
+        self._call.job.wait()
+        error = self._call.job.future.exception()
+        if error is not None:
+            raise RouterLabError("the stream was closed before its end") from error
+        result = self._call.job.future.result()
+        if result.error is not None:
+            raise result.error
+        return result
+
+    def __del__(self) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else "ended" if self._call.job.done() else "open"
+        return f"<Stream {state}>"

@@ -1,0 +1,175 @@
+"""The loop thread: work goes in from anywhere, cancellation cleans up, nothing is left."""
+
+import asyncio
+import concurrent.futures
+import signal
+import threading
+import time
+import weakref
+
+import pytest
+
+from routerlab.core.errors import LabClosedError, RouterLabError
+from routerlab.session.loop import LoopThread
+
+
+@pytest.fixture
+def thread():
+    thread = LoopThread()
+    yield thread
+    thread.stop()
+
+
+async def sleeper(log, seconds=30.0):
+    try:
+        await asyncio.sleep(seconds)
+    except asyncio.CancelledError:
+        await asyncio.sleep(0.02)  # a cleanup that takes its time
+        log.append("cleaned up")
+        raise
+
+
+def test_run_returns_the_result_and_raises_the_error(thread):
+    async def fine():
+        return threading.current_thread().name
+
+    async def broken():
+        raise KeyError("x")
+
+    assert thread.run(fine()) == "routerlab"
+    with pytest.raises(KeyError):
+        thread.run(broken())
+
+
+def test_run_from_the_loops_own_thread_is_a_clear_error(thread):
+    async def inside():
+        return thread.run(asyncio.sleep(0))
+
+    with pytest.raises(RouterLabError, match="a… twin"):
+        thread.run(inside())
+
+
+def test_an_interrupt_cancels_and_waits_for_the_cleanup(thread):
+    log = []
+    timer = threading.Timer(0.1, signal.raise_signal, [signal.SIGINT])
+    timer.start()
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        thread.run(sleeper(log))
+    timer.join()
+    assert log == ["cleaned up"]
+    assert time.monotonic() - started < 3
+
+
+def test_a_job_is_done_only_after_its_cleanup(thread):
+    log = []
+    job = thread.submit(sleeper(log))
+    time.sleep(0.02)
+    job.cancel()
+    assert job.wait(2.0)
+    assert log == ["cleaned up"]
+    with pytest.raises(concurrent.futures.CancelledError):
+        job.future.result()
+
+
+def test_wait_tells_when_time_is_over(thread):
+    job = thread.submit(asyncio.sleep(30))
+    assert not job.wait(0.05)
+    job.cancel()
+    assert job.wait(2.0)
+
+
+def test_bridge_works_from_a_foreign_loop_and_from_the_own_one(thread):
+    async def where():
+        return threading.current_thread().name
+
+    async def both():
+        return await thread.bridge(where())
+
+    assert asyncio.run(both()) == "routerlab"
+    assert thread.run(both()) == "routerlab"
+
+
+def test_cancelling_one_side_of_a_bridge_cancels_the_other(thread):
+    log = []
+
+    async def foreign():
+        task = asyncio.create_task(thread.bridge(sleeper(log)))
+        await asyncio.sleep(0.05)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(foreign())
+    assert log == ["cleaned up"]
+
+
+def test_a_waiting_foreign_loop_wakes_five_times_a_second_with_one_ticker(thread):
+    wakes = 0
+
+    async def foreign():
+        nonlocal wakes
+        loop = asyncio.get_running_loop()
+        select = loop._selector.select
+
+        def counting(timeout=None):
+            nonlocal wakes
+            events = select(timeout)
+            wakes += 1
+            return events
+
+        loop._selector.select = counting
+        await asyncio.gather(*(thread.bridge(asyncio.sleep(1.0)) for _ in range(50)))
+        quiet = wakes
+        await asyncio.sleep(0.5)
+        return quiet, wakes - quiet
+
+    busy, after = asyncio.run(foreign())
+    assert 5 <= busy < 5 + 50 + 20  # a wake for each result, and the ticks
+    assert after <= 3  # the ticker has stopped
+
+
+def test_stop_cancels_what_runs_and_ends_the_thread():
+    log = []
+    thread = LoopThread("routerlab-test")
+    job = thread.submit(sleeper(log))
+    thread.run(asyncio.sleep(0))
+    thread.stop()
+    thread.stop()
+    assert log == ["cleaned up"]
+    assert job.done()
+    assert "routerlab-test" not in {t.name for t in threading.enumerate()}
+    with pytest.raises(LabClosedError):
+        thread.run(asyncio.sleep(0))
+
+
+def test_a_job_submitted_just_before_the_stop_still_ends():
+    for _ in range(20):
+        thread = LoopThread()
+        job = thread.submit(asyncio.sleep(30))
+        thread.stop()
+        assert job.done()
+
+
+def test_the_thread_keeps_nothing_of_its_work_alive(thread):
+    class Thing:
+        pass
+
+    thing = Thing()
+    reference = weakref.ref(thing)
+
+    async def hold(kept):
+        await asyncio.sleep(0)
+
+    thread.run(hold(thing))
+    thread.run(asyncio.sleep(0))
+    del thing
+    assert reference() is None
+
+
+def test_lag_is_measured(thread):
+    thread.loop.call_soon_threadsafe(time.sleep, 0.6)
+    end = time.monotonic() + 3
+    while thread.lag_s < 0.05 and time.monotonic() < end:
+        time.sleep(0.02)
+    assert thread.lag_s >= 0.05
