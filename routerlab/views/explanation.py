@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Self
 
+from routerlab.core.decisions import Decision
+from routerlab.core.types import ModelSnapshot
 from routerlab.views.markup import page_part, table
 from routerlab.views.svg import escape_text
 from routerlab.views.words import percent
@@ -27,6 +30,21 @@ class Explanation:
     def __init__(self, decisions: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> None:
         rows = [decisions] if isinstance(decisions, Mapping) else decisions
         self.decisions = [dict(row) for row in rows]
+        self.snapshots: list[ModelSnapshot] = []
+
+    @classmethod
+    def of(cls, decision: Decision, snapshots: Sequence[ModelSnapshot] = ()) -> Self:
+        """The explanation of a choice that was only looked at; `snapshots`: what it saw of each model."""
+        made = cls(asdict(decision))
+        made.snapshots = list(snapshots)
+        return made
+
+    @property
+    def health(self) -> pd.DataFrame:
+        """What the choice saw of each model, as in ``lab.health()``; empty for a recorded choice."""
+        from routerlab.views.metrics import health
+
+        return health(self.snapshots)
 
     @property
     def chosen(self) -> str | None:

@@ -30,14 +30,14 @@ _RUN_FIRST: dict[str, ColumnType] = {
 class RecordSource(Protocol):
     """What a recorder offers to its readers."""
 
-    def columns(self, table: str) -> dict[str, list[Any]]:
-        """A table's rows, oldest first, as one list a column."""
+    def columns(self, table: str, where: Mapping[str, Any] | None = None) -> dict[str, list[Any]]:
+        """A table's rows, oldest first, as one list a column; `where`: only those with these values."""
 
     def gone(self, table: str) -> int:
         """How many of its rows are no longer there."""
 
 
-def frame(recorder: RecordSource, table: str) -> pd.DataFrame:
+def frame(recorder: RecordSource, table: str, where: Mapping[str, Any] | None = None) -> pd.DataFrame:
     """A table of records.
 
     Args:
@@ -45,12 +45,13 @@ def frame(recorder: RecordSource, table: str) -> pd.DataFrame:
         table: ``calls`` (one row per request), ``attempts`` (per request sent), ``events`` (per change of a breaker, a
             model, a budget or a setting), ``decisions`` (per choice), ``candidates`` (per model and choice), ``texts``,
             ``runs``, ``items``, ``scores``.
+        where: column to value (or list of values); ``run_id`` works for every table that has a ``call_id``.
 
     Returns:
         The rows, oldest first; ``df.attrs["gone"]`` counts those that the bounded memory let go.
     """
     types = {column.name: column.type for column in TABLES[table].columns}
-    made = to_frame(recorder.columns(table), types)
+    made = to_frame(recorder.columns(table, where), types)
     made.attrs.update(table=table, gone=recorder.gone(table))
     return made
 

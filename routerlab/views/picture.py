@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from base64 import b64encode
 from functools import cache
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -64,7 +65,12 @@ class Picture:
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         svg = self.svg
-        return {"text/html": self.html, "image/svg+xml": svg, "image/png": to_png(svg), "text/plain": str(self)}
+        return {
+            "text/html": self.html,
+            "image/svg+xml": svg,
+            "image/png": b64encode(to_png(svg)).decode(),
+            "text/plain": str(self),
+        }
 
 
 def canvas(width: float, height: float, *children: Element, theme: Theme, label: str) -> Element:

@@ -1,0 +1,93 @@
+"""Figures of a run: plotly where plotly is shown, and beside it the same chart as a picture that stays."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from typing import Any
+
+from routerlab.core.errors import ConfigurationError
+from routerlab.views.charts import (
+    Panel,
+    frontier_panel,
+    latency_panel,
+    stack,
+    success_panel,
+    timeline_panel,
+)
+from routerlab.views.history import history_panel
+from routerlab.views.picture import Picture
+from routerlab.views.plots import make_plot
+from routerlab.views.rundata import RunData
+from routerlab.views.svg import Element
+from routerlab.views.theme import Theme
+
+__all__ = ["KINDS", "Figure"]
+
+KINDS = ("overview", "breakers", "frontier", "latency", "success", "timeline")
+
+
+class Figure(Picture):
+    """A chart of a run.
+
+    A plotly figure alone vanishes when a notebook is exported to HTML, so the figure travels together with a picture of
+    the same numbers that we draw ourselves.
+
+    Args:
+        data: of the run.
+        kind: ``overview`` (success, latency, breakers, frontier), ``success``, ``latency``, ``frontier`` (quality against
+            cost), ``timeline`` (every attempt) or ``breakers`` (their states over the traffic).
+        title: of the whole: the run's name.
+
+    Attributes:
+        figure: the plotly figure, to be changed or shown elsewhere.
+
+    Raises:
+        ConfigurationError: another kind.
+    """
+
+    def __init__(self, data: RunData, kind: str = "overview", *, title: str = "") -> None:
+        if kind not in KINDS:
+            raise ConfigurationError(f"kind={kind!r}: expected one of {', '.join(KINDS)}")
+        self.data, self.kind, self.title = data, kind, title
+        self._figure: Any = None
+
+    @property
+    def figure(self) -> Any:
+        """A ``plotly.graph_objects.Figure``; made once, at first use."""
+        if self._figure is None:
+            self._figure = make_plot(self.data, self.kind, self.title)
+        return self._figure
+
+    def draw(self, theme: Theme) -> Element:
+        """The chart as SVG."""
+        return stack(self._panels(theme), theme=theme, label=f"{self.title} {self.kind}".strip())
+
+    def _panels(self, theme: Theme) -> list[Panel]:
+        uid = f"f{zlib.crc32(f'{self.title} {self.kind} {self.data.start}'.encode()):08x}"
+        match self.kind:
+            case "success":
+                return [success_panel(self.data, theme)]
+            case "latency":
+                return [latency_panel(self.data, theme)]
+            case "frontier":
+                return [frontier_panel(self.data, theme)]
+            case "timeline":
+                return [timeline_panel(self.data, theme)]
+            case "breakers":
+                return [history_panel(self.data, theme, uid)]
+        panels = [success_panel(self.data, theme), latency_panel(self.data, theme)]
+        return [*panels, history_panel(self.data, theme, uid), frontier_panel(self.data, theme)]
+
+    def __str__(self) -> str:
+        attempts = len(self.data.attempts)
+        return (
+            f"{self.title or 'run'}: {self.kind} of {attempts} attempts at {', '.join(self.data.models) or 'no model'}"
+        )
+
+    def __repr__(self) -> str:
+        return f"<Figure {self}>"
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        bundle = super()._repr_mimebundle_(include, exclude)
+        return {"application/vnd.plotly.v1+json": json.loads(self.figure.to_json()), **bundle}

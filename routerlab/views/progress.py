@@ -1,0 +1,142 @@
+"""Watching a run: a live bar in a terminal, plain lines where there is none, quiet HTML in a notebook.
+
+All three say the same, from the same numbers (`Progress`).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TextIO
+
+from routerlab.experiments.plan import Progress
+from routerlab.views.markup import page_part
+from routerlab.views.run import Run
+from routerlab.views.svg import escape_text
+from routerlab.views.words import count, money, seconds
+
+__all__ = ["progress_html", "progress_line", "watch"]
+
+_EVERY_S = 0.25  # between two pictures in a terminal or notebook
+_BAR = "background:var(--rl-panel);border-radius:3px;height:10px;max-width:480px;display:flex;overflow:hidden"
+_LINE_EVERY_S = 5.0  # between two lines in a log
+
+_Show = Callable[[Progress], None]
+
+
+def watch(run: Run, *, stream: TextIO | None = None) -> Run:
+    """Wait for a run and show how it goes.
+
+    Args:
+        run: that was started.
+        stream: where a script's progress goes; None: the standard error stream, so that piped output stays clean.
+
+    Returns:
+        The run. An interrupt stops it and returns what it has.
+    """
+    output = sys.stderr if stream is None else stream
+    with _shown(run.name, output) as (show, every):
+        try:
+            while not run.wait(every).over:
+                show(run.progress)
+        except KeyboardInterrupt:  # between two waits
+            run.stop().wait()
+        show(run.progress)
+    return run
+
+
+def progress_line(progress: Progress) -> str:
+    """One line: how far, how well, how fast, how much longer, how dear."""
+    share = f"{progress.done / progress.total:4.0%}" if progress.total else "    "
+    return f"{share} {progress.done:,}/{progress.total:,} · {_details(progress)}"
+
+
+def _details(progress: Progress) -> str:
+    running = progress.status == "running"
+    parts = [
+        "" if running else progress.status,
+        f"{progress.ok:,} ok",
+        f"{progress.failed:,} failed",
+        count(progress.failovers, "failover"),
+        money(progress.cost_usd),
+        f"{progress.rate_per_s:.1f}/s" if progress.rate_per_s else "",
+        f"{seconds(progress.eta_s)} left" if running and progress.eta_s is not None else "",
+        "" if running else seconds(progress.elapsed_s),
+    ]
+    return " · ".join(part for part in parts if part)
+
+
+def progress_html(name: str, progress: Progress) -> str:
+    """A small bar with the same numbers, in the notebook's colours."""
+    share = progress.done / progress.total if progress.total else 0.0
+    bad = progress.failed / progress.total if progress.total else 0.0
+    bar = (
+        f'<div style="{_BAR}">'
+        f'<div style="background:#009e73;width:{100 * (share - bad):.1f}%"></div>'
+        f'<div style="background:#d55e00;width:{100 * bad:.1f}%"></div></div>'
+    )
+    label = f"<b>{escape_text(name)}</b> {progress.done:,} of {progress.total:,} · {escape_text(_details(progress))}"
+    return page_part(f'<div style="font-size:13px;margin-bottom:4px">{label}</div>{bar}')
+
+
+@contextmanager
+def _shown(name: str, output: TextIO) -> Iterator[tuple[_Show, float]]:
+    """What shows the progress here, and how often (seconds)."""
+    if _in_notebook():
+        yield _notebook(name), _EVERY_S
+    elif output.isatty():
+        with _terminal(name, output) as show:
+            yield show, _EVERY_S
+    else:
+        yield _lines(name, output), _LINE_EVERY_S
+
+
+def _in_notebook() -> bool:
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return getattr(shell, "kernel", None) is not None
+
+
+def _notebook(name: str) -> _Show:
+    from IPython.display import display
+
+    handle = display(_Bundle(name, Progress(0)), display_id=True)  # type: ignore[no-untyped-call]
+
+    def show(progress: Progress) -> None:
+        handle.update(_Bundle(name, progress))
+
+    return show
+
+
+class _Bundle:
+    def __init__(self, name: str, progress: Progress) -> None:
+        self._name, self._progress = name, progress
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        line = f"{self._name} {progress_line(self._progress)}"
+        return {"text/html": progress_html(self._name, self._progress), "text/plain": line}
+
+
+@contextmanager
+def _terminal(name: str, output: TextIO) -> Iterator[_Show]:
+    from rich.console import Console, Group
+    from rich.live import Live
+    from rich.progress_bar import ProgressBar
+    from rich.text import Text
+
+    with Live(console=Console(file=output), auto_refresh=False) as live:
+
+        def show(progress: Progress) -> None:
+            bar = ProgressBar(total=max(1, progress.total), completed=progress.done, width=min(60, live.console.width))
+            live.update(Group(Text(name, style="bold"), bar, Text(progress_line(progress))), refresh=True)
+
+        yield show
+
+
+def _lines(name: str, output: TextIO) -> _Show:
+    def show(progress: Progress) -> None:
+        output.write(f"{name} {progress_line(progress)}\n")
+        output.flush()
+
+    return show
