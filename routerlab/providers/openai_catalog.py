@@ -42,7 +42,7 @@ def read_embeddings(answer: Answer, count: int) -> EmbeddingResponse:
     return EmbeddingResponse(
         vectors=vectors,
         usage=read_usage(body),
-        served_model=body.get("model") or None,
+        served_model=body["model"] if isinstance(body.get("model"), str) else None,
         limits=read_limits(answer.headers, answer.now_wall),
         raw=body,
     )

@@ -39,7 +39,6 @@ __all__ = ["OpenAICompatibleProvider"]
 
 T = TypeVar("T")
 
-_GRACE_S = 1.0  # for usage and [DONE] after the finish reason
 _DRAIN_S = 0.05  # for the end of the body after [DONE]: a connection read to its end is used again
 _MESSAGE_CHARS = 500
 _CODE_CHARS = 100
@@ -69,6 +68,7 @@ class OpenAICompatibleProvider(HttpClientMixin, ConfigValidatorMixin, ProviderCo
     """
 
     _wall_clock = staticmethod(time.time)  # dates in headers are read against it
+    _grace_s = 1.0  # how long usage and [DONE] are waited for after the finish reason
 
     def __init__(self, name: str, config: Mapping[str, Any]) -> None:
         super().__init__(name, config)
@@ -138,7 +138,7 @@ class OpenAICompatibleProvider(HttpClientMixin, ConfigValidatorMixin, ProviderCo
 
     async def _deltas(self, request: CompletionRequest) -> AsyncGenerator[Delta, None]:
         reader = StreamReader()
-        clock, patience_s = asyncio.get_running_loop().time, _GRACE_S
+        clock, patience_s = asyncio.get_running_loop().time, self._grace_s
         async with aclosing(self._events(request, reader)) as events:
             while True:
                 if not reader.finished and not reader.done:

@@ -40,8 +40,8 @@ class StreamReader:
         Raises:
             ProviderError: the event is an error, or the finish reason of an answer that is none.
         """
-        if event.data.strip() == "[DONE]":
-            self.done = True
+        self.done = self.done or event.data.strip() == "[DONE]"
+        if self.done:
             return []
         failed = event.event == "error"
         try:
