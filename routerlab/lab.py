@@ -64,11 +64,14 @@ class Lab:
         drop_params: bool | None = None,
         seed: int | None = None,
     ) -> None:
-        options = {"store_text": store_text, "max_records": max_records, "drop_params": drop_params, "seed": seed}
-        given = {name: value for name, value in options.items() if value is not None}
-        if isinstance(store, (str, Path)):
-            given["store"] = str(store)
-        self.config: LabConfig = load_config(config, **given)
+        overrides = {
+            "store": None if isinstance(store, bool) else store if store is None else str(store),
+            "store_text": store_text,
+            "max_records": max_records,
+            "drop_params": drop_params,
+            "seed": seed,
+        }
+        self.config: LabConfig = load_config(config, overrides=overrides)
         self._no_store = store is False
         redactor = Redactor(self.config.secrets)
         recorder = Recorder(max_records=self.config.max_records, redact=redactor.redact)
@@ -92,11 +95,13 @@ class Lab:
         Args:
             options: as for `Lab`; ``strategy`` and ``retry``, ``breaker``, ``timeouts``, … as for a pool.
         """
+        from routerlab.experiments.datasets import load_dataset
         from routerlab.simulation.demo import demo_config
 
         keywords = ("store", "store_text", "max_records", "drop_params", "seed")
         own = {name: options.pop(name) for name in keywords if name in options}
-        return cls(demo_config(**options), **({"store": False} | own))
+        answers = {item.prompt: str(item.target) for item in load_dataset("quickstart_qa") if item.prompt}
+        return cls(demo_config(answers, **options), **({"store": False} | own))
 
     @classmethod
     def from_env(cls, models: Iterable[str] | None = None, **options: Any) -> Self:
@@ -416,8 +421,9 @@ def _chat_spec(prompt: Prompt, options: Mapping[str, Any], purpose: str, *, stre
 def _messages(prompt: Prompt) -> tuple[Message, ...]:
     if isinstance(prompt, str):
         return ({"role": "user", "content": _not_a_file(prompt)},)
-    if isinstance(prompt, Sequence) and prompt and all(isinstance(part, Mapping) and "role" in part for part in prompt):
-        return tuple(prompt)
+    messages: list[Any] = list(prompt) if isinstance(prompt, Sequence) else []
+    if messages and all(isinstance(message, Mapping) and "role" in message for message in messages):
+        return tuple(messages)
     raise ConfigurationError(
         "a prompt is a string or a list of messages such as {'role': 'user', 'content': '…'}, "
         f"not {type(prompt).__name__}"

@@ -80,7 +80,7 @@ class Journal:
 
 def decision_row(decision: Decision, call_id: str | None) -> dict[str, Any]:
     """A decision as a row of the table ``decisions``, with the rows of ``candidates`` under that name."""
-    call = {"call_id": call_id, "step": decision.step}
+    call: dict[str, Any] = {"call_id": call_id, "step": decision.step}
     candidates = [
         call
         | {

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from routerlab.core.capabilities import CapabilityTree
 from routerlab.core.decisions import Decision, Pool, decide
-from routerlab.core.errors import ConfigurationError, LabClosedError
+from routerlab.core.errors import ConfigurationError
 from routerlab.core.health import Health, HealthEvent, LatencyTarget, ModelSettings
 from routerlab.core.strategies import Priority, make_strategy
 from routerlab.core.suggest import nearest
@@ -235,7 +235,7 @@ class Session:
                 pool = self.config.pools[owner] if owner else self.config.routing
                 fixed = None if pool.latency_target == "auto" else pool.latency_target
                 target = targets.setdefault(owner or "", LatencyTarget(fixed))
-                price = model.price or price_of(provider.kind, name)
+                price = model.price or price_of(provider.kind, name, base_url=provider.options.get("base_url"))
                 settings.append(
                     ModelSettings(
                         full, provider.name, pool.breaker, target, price, model.context_window, model.features
@@ -246,7 +246,8 @@ class Session:
     def _cost_usd(self, model: str, usage: TokenUsage | None) -> float | None:
         provider, _, name = model.partition("/")
         settings = self.config.providers[provider]
-        return cost_usd(settings.kind, name, usage, settings.models[name].price)
+        base_url = settings.options.get("base_url")
+        return cost_usd(settings.kind, name, usage, settings.models[name].price, base_url=base_url)
 
     # -- the loop --------------------------------------------------------------------------------------------------
 
@@ -272,9 +273,7 @@ class Session:
                 return
             self._closed = True
             try:
-                self.loop.run(asyncio.wait_for(self._let_go(), _CLOSE_S))
-            except LabClosedError:
-                pass
+                self.loop.run(self._let_go())
             finally:
                 self.loop.stop()
                 self.recorder.close()
@@ -283,8 +282,9 @@ class Session:
         others = asyncio.all_tasks() - {asyncio.current_task()}
         for task in others:
             task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
-        await asyncio.gather(*(connector.close() for connector in self.connectors.values()))
+        async with asyncio.timeout(_CLOSE_S):
+            await asyncio.gather(*others, return_exceptions=True)
+            await asyncio.gather(*(connector.close() for connector in self.connectors.values()))
 
 
 def _needs(spec: CallSpec, *, drop_params: bool) -> Needs:

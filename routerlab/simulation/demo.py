@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["demo_models"]
+from routerlab.core.capabilities import CHAT, EMBEDDING
+
+__all__ = ["demo_config", "demo_models"]
 
 
 def demo_models(answers: Mapping[str, str] | None = None) -> dict[str, dict[str, Any]]:
@@ -17,7 +19,12 @@ def demo_models(answers: Mapping[str, str] | None = None) -> dict[str, dict[str,
     Returns:
         Options by name, as they stand under ``models`` of a simulated provider.
     """
-    common = {"answers": dict(answers or {}), "rpm": 60_000, "tpm": 20_000_000}
+    common = {
+        "answers": dict(answers or {}),
+        "capabilities": [CHAT, EMBEDDING],
+        "rpm": 60_000,
+        "tpm": 20_000_000,
+    }
     return {
         "alpha": {
             "ttft_s": {"median": 0.03, "sigma": 0.35},
@@ -44,3 +51,15 @@ def demo_models(answers: Mapping[str, str] | None = None) -> dict[str, dict[str,
             **common,
         },
     }
+
+
+def demo_config(answers: Mapping[str, str] | None = None, **pool: Any) -> dict[str, Any]:
+    """The configuration of `Lab.demo`: one pool for chat over the three models.
+
+    Args:
+        answers: as for `demo_models`.
+        pool: keys of the pool that differ (``strategy``, ``retry``, …).
+    """
+    names = [f"sim/{name}" for name in demo_models()]
+    chat = {"capability": CHAT, "models": names, "breaker": {"reset_timeout": "8s"}, **pool}
+    return {"providers": {"sim": {"kind": "simulated", "models": demo_models(answers)}}, "pools": {"chat": chat}}
