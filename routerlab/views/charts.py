@@ -9,7 +9,7 @@ from typing import Any
 from routerlab.experiments.statistics import percentile
 from routerlab.views.picture import canvas
 from routerlab.views.rundata import RunData, frontier, latencies, summary_rows
-from routerlab.views.svg import Element, Value, clip, el, group, text, text_width
+from routerlab.views.svg import Element, Value, clip, el, group, short, text, text_width
 from routerlab.views.theme import Theme, model_colours
 from routerlab.views.waterfall import ticks
 from routerlab.views.words import money, percent, seconds
@@ -75,7 +75,7 @@ def x_axis(
 
 
 def _name(model: str, baseline: float, theme: Theme) -> Element:
-    return text(clip(model, LEFT - 30, 12), 16, baseline, fill=theme.ink, title=model)
+    return text(short(model, LEFT - 30, 12), 16, baseline, fill=theme.ink, title=model)
 
 
 def _nothing(title: str, why: str, theme: Theme) -> Panel:
@@ -150,12 +150,12 @@ def _distribution(
 ) -> list[Element]:
     step = max(1, len(values) // 300)
     dots = [
-        el("circle", cx=x(value), cy=middle + ((place * 7) % 13 - 6) * 1.7, r=1.8)  # spread evenly, not by chance
+        el("circle", cx=x(value), cy=middle + ((place * 0.618) % 1 - 0.5) * 21, r=1.8)  # spread, but not by chance
         for place, value in enumerate(sorted(values)[::step])
     ]
     low, mid, high = (x(percentile(values, q) or 0.0) for q in (25, 50, 75))
     return [
-        el("g", *dots, fill=colour, fill_opacity=0.55),
+        el("g", *dots, fill=colour, fill_opacity=0.75),
         el(
             "rect",
             x=low,
@@ -182,7 +182,7 @@ def frontier_panel(data: RunData, theme: Theme) -> Panel:
     def place(cost: float, share: float) -> tuple[float, float]:
         return LEFT + (right - LEFT) * cost / most, bottom - (bottom - top) * share
 
-    nodes = head("Quality and cost", f"mean {quality} against USD for an answer, with 95 % intervals", theme)
+    nodes = head("Quality and cost", f"{quality} against USD for an answer, with 95 % intervals", theme)
     for share in (0.0, 0.25, 0.5, 0.75, 1.0):
         y = place(0, share)[1]
         nodes.append(el("line", x1=LEFT, y1=y, x2=right, y2=y, stroke=theme.grid, stroke_opacity=0.7))
@@ -195,25 +195,29 @@ def frontier_panel(data: RunData, theme: Theme) -> Panel:
     if len(best) > 1:
         path = "M" + "L".join("{:.1f} {:.1f}".format(*place(p.cost_usd, p.quality)) for p in best)
         nodes.append(el("path", d=path, stroke=theme.muted, stroke_dasharray="5 4", fill="none"))
-    colours, taken = model_colours(data.models), [0.0]
+    colours = model_colours(data.models)
+    taken: list[tuple[float, float, float]] = []
     for point in points:
         x, y = place(point.cost_usd, point.quality)
         ends = place(0, point.low)[1], place(0, point.high)[1]
         nodes.append(el("line", x1=x, y1=ends[0], x2=x, y2=ends[1], stroke=colours[point.model], stroke_width=2))
         nodes.append(el("circle", cx=x, cy=y, r=5.5, fill=colours[point.model], stroke=theme.paper, stroke_width=1.5))
-        nodes.append(_point_label(point.model, x, y, right, taken, theme))
+        nodes += _point_label(point.model, x, y, taken, theme)
     return Panel(bottom + 28, nodes)
 
 
-def _point_label(model: str, x: float, y: float, right: float, taken: list[float], theme: Theme) -> Element:
-    """Beside the point, moved down where another label stands at this height already."""
-    baseline = y + 4
-    while any(abs(baseline - other) < 14 for other in taken):
-        baseline += 14
-    taken.append(baseline)
-    name = clip(model, 180, 11.5)
-    fits = x + 10 + text_width(name, 11.5) <= right + 20
-    return text(name, x + 10 if fits else x - 10, baseline, fill=theme.ink, size=11.5, anchor=None if fits else "end")
+def _point_label(
+    model: str, x: float, y: float, taken: list[tuple[float, float, float]], theme: Theme
+) -> list[Element]:
+    """Beside the point; lower where another label stands there already."""
+    name = short(model, 180, 11.5)
+    width = text_width(name, 11.5)
+    left, baseline = (x + 12 if x + 12 + width <= RIGHT else x - 12 - width), y + 4
+    while any(left < other[1] and other[0] < left + width and abs(baseline - other[2]) < 16 for other in taken):
+        baseline += 16
+    taken.append((left, left + width, baseline))
+    ground = el("rect", x=left - 3, y=baseline - 12, width=width + 6, height=16, fill=theme.paper, fill_opacity=0.9)
+    return [ground, text(name, left, baseline, fill=theme.ink, size=11.5)]
 
 
 def timeline_panel(data: RunData, theme: Theme) -> Panel:
@@ -253,7 +257,7 @@ def _thinned(data: RunData) -> list[Mapping[str, Any]]:
 def _legend(colours: dict[str, str], theme: Theme) -> list[Element]:
     nodes, x = [], LEFT
     for model, colour in colours.items():
-        name = clip(model, 160, 11)
+        name = short(model, 160, 11)
         if x + text_width(name, 11) + 20 > RIGHT:
             break
         nodes += [

@@ -35,8 +35,8 @@ class Figure(Picture):
 
     Args:
         data: of the run.
-        kind: ``overview`` (success, latency, breakers, frontier), ``success``, ``latency``, ``frontier`` (quality against
-            cost), ``timeline`` (every attempt) or ``breakers`` (their states over the traffic).
+        kind: ``overview`` (success, latency, breakers, frontier), ``success``, ``latency``, ``frontier`` (quality
+            against cost), ``timeline`` (every attempt) or ``breakers`` (their states over the traffic).
         title: of the whole: the run's name.
 
     Attributes:

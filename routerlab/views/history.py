@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from routerlab.views.charts import LEFT, RIGHT, Panel, head, x_axis
 from routerlab.views.lanes import state_name
 from routerlab.views.rundata import History, RunData, histories
-from routerlab.views.svg import Element, Value, clip, el, text, text_width
+from routerlab.views.svg import Element, Value, el, short, text, text_width
 from routerlab.views.theme import Theme
 from routerlab.views.waterfall import band, patterns
 
@@ -45,7 +45,7 @@ def _lane(lane: History, top: float, length: float, most: int, uid: str, theme: 
     times = "never opened" if not opened else "opened once" if opened == 1 else f"opened {opened} times"
     return [
         *nodes,
-        text(clip(lane.model, LEFT - 30, 12), 16, top + 20, fill=theme.ink, title=lane.model),
+        text(short(lane.model, LEFT - 30, 12), 16, top + 20, fill=theme.ink, title=lane.model),
         text(f"{times}, now {state}" if opened else times, 16, top + 36, fill=theme.muted, size=10.5),
     ]
 

@@ -11,7 +11,8 @@ __all__ = ["page_part", "table"]
 
 _FONT = "font-family:var(--jp-ui-font-family,system-ui,sans-serif);"
 _TABLE = "border-collapse:collapse;color:var(--rl-ink);font-size:13px;margin:4px 0 10px"
-_CELL = "padding:3px 14px 3px 0;border-bottom:1px solid var(--rl-grid);text-align:{};vertical-align:top"
+_CELL = "padding:3px 14px 3px 0;border-bottom:1px solid var(--rl-grid);vertical-align:top;"
+_TEXT, _NUMBER = "text-align:left;overflow-wrap:anywhere", "text-align:right;white-space:nowrap"
 
 
 def page_part(content: str) -> str:
@@ -21,7 +22,7 @@ def page_part(content: str) -> str:
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: Collection[int] = ()) -> str:
     """An HTML table of texts, all escaped; the columns in `numbers` are aligned to the right."""
-    styles = [_CELL.format("right" if place in numbers else "left") for place in range(len(head))]
+    styles = [_CELL + (_NUMBER if place in numbers else _TEXT) for place in range(len(head))]
     titles = "".join(
         f'<th style="{style};color:var(--rl-muted)">{escape_text(cell)}</th>'
         for style, cell in zip(styles, head, strict=True)

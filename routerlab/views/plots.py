@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from routerlab.views.lanes import failure, state_name
 from routerlab.views.rundata import RunData, frontier, histories, latencies, summary_rows
+from routerlab.views.svg import short
 from routerlab.views.theme import LIGHT, model_colours
 
 __all__ = ["make_plot"]
@@ -22,7 +23,7 @@ def make_plot(data: RunData, kind: str, title: str) -> Any:
 
     if kind == "overview":
         names = ("Success", "Latency", "Breakers", "Quality and cost")
-        figure = make_subplots(rows=2, cols=2, subplot_titles=names, horizontal_spacing=0.14, vertical_spacing=0.17)
+        figure = make_subplots(rows=2, cols=2, subplot_titles=names, horizontal_spacing=0.2, vertical_spacing=0.17)
         for place, draw in enumerate((_success, _latency, _breakers, _frontier)):
             draw(figure, go, data, {"row": place // 2 + 1, "col": place % 2 + 1})
         figure.update_layout(height=720)
@@ -46,12 +47,24 @@ def _plain(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
+def _labels(models: Iterable[str]) -> dict[str, str]:
+    """Short names, each its own: plotly puts what has the same name into one place."""
+    labels: dict[str, str] = {}
+    for model in models:
+        label = _plain(short(model, 150, 12))
+        while label in labels.values():
+            label += "'"
+        labels[model] = label
+    return labels
+
+
 def _success(figure: Any, go: Any, data: RunData, place: _Place) -> None:
     rows = [row for row in summary_rows(data) if row["calls"]]
+    labels = _labels(data.models)
     figure.add_trace(
         go.Bar(
             x=[row["success"] for row in rows],
-            y=[_plain(row["model"]) for row in rows],
+            y=[labels[row["model"]] for row in rows],
             orientation="h",
             marker_color=LIGHT.ok,
             error_x={
@@ -61,6 +74,7 @@ def _success(figure: Any, go: Any, data: RunData, place: _Place) -> None:
             },
             text=[f"{row['ok']} of {row['calls']}" for row in rows],
             textposition="inside",
+            insidetextanchor="start",
             showlegend=False,
         ),
         **place,
@@ -71,20 +85,21 @@ def _success(figure: Any, go: Any, data: RunData, place: _Place) -> None:
 
 def _latency(figure: Any, go: Any, data: RunData, place: _Place) -> None:
     values = latencies(data)
-    colours = model_colours(values)
+    colours, labels = model_colours(values), _labels(values)
     for model, many in values.items():
         step = max(1, len(many) // 2000)
         box = {"boxpoints": "all" if len(many) <= 400 else "outliers", "jitter": 0.4, "pointpos": 0}
         figure.add_trace(
-            go.Box(x=sorted(many)[::step], name=_plain(model), marker_color=colours[model], showlegend=False, **box),
+            go.Box(x=sorted(many)[::step], name=labels[model], marker_color=colours[model], showlegend=False, **box),
             **place,
         )
     figure.update_xaxes(title="latency of answered calls (s)", rangemode="tozero", **place)
+    figure.update_yaxes(autorange="reversed", **place)
 
 
 def _frontier(figure: Any, go: Any, data: RunData, place: _Place) -> None:
     points, quality = frontier(data)
-    colours = model_colours(data.models)
+    colours, labels = model_colours(data.models), _labels(data.models)
     for point in points:
         error = {"type": "data", "array": [point.high - point.quality], "arrayminus": [point.quality - point.low]}
         figure.add_trace(
@@ -93,20 +108,22 @@ def _frontier(figure: Any, go: Any, data: RunData, place: _Place) -> None:
                 y=[point.quality],
                 error_y=error,
                 mode="markers+text",
-                text=[_plain(point.model)],
+                text=[labels[point.model]],
                 textposition="middle right",
                 marker={"size": 11, "color": colours[point.model]},
-                name=_plain(point.model),
+                name=labels[point.model],
                 showlegend=False,
             ),
             **place,
         )
-    figure.update_xaxes(title="USD for an answer", rangemode="tozero", **place)
-    figure.update_yaxes(title=f"mean {_plain(quality)}", range=[0, 1.05], **place)
+    most = max((point.cost_usd for point in points), default=0.0) or 1e-6
+    axis = {"range": [0, 1.35 * most], "tickprefix": "$", "exponentformat": "none", "nticks": 5}
+    figure.update_xaxes(title="for an answer", **axis, **place)
+    figure.update_yaxes(title=_plain(quality), range=[0, 1.05], **place)
 
 
 def _timeline(figure: Any, go: Any, data: RunData, place: _Place) -> None:
-    colours = model_colours(data.models)
+    colours, labels = model_colours(data.models), _labels(data.models)
     for model in data.models:
         for ok, symbol, word in ((True, "circle", "succeeded"), (False, "x", "failed")):
             rows = [row for row in data.attempts if row["model"] == model and (row["outcome"] == "ok") is ok]
@@ -119,7 +136,7 @@ def _timeline(figure: Any, go: Any, data: RunData, place: _Place) -> None:
                     mode="markers",
                     marker={"symbol": symbol, "color": colours[model], "size": 7},
                     text=["" if ok else failure(row) for row in rows],
-                    name=f"{_plain(model)} {word}",
+                    name=f"{labels[model]} {word}",
                 ),
                 **place,
             )
@@ -129,7 +146,7 @@ def _timeline(figure: Any, go: Any, data: RunData, place: _Place) -> None:
 
 def _breakers(figure: Any, go: Any, data: RunData, place: _Place) -> None:
     lanes = histories(data)
-    names = [_plain(lane.model) for lane in lanes]
+    names = list(_labels(lane.model for lane in lanes).values())
     colours = {"closed": LIGHT.closed, "open": LIGHT.open, "half_open": LIGHT.half_open}
     for state, colour in colours.items():
         parts = [(n, s) for n, lane in zip(names, lanes, strict=True) for s in lane.segments if s.state == state]

@@ -38,7 +38,7 @@ h1{font-size:24px;margin:0 0 4px}h2{font-size:18px;margin:38px 0 8px}p{margin:4p
 .numbers div{background:var(--rl-panel);border-radius:6px;padding:8px 16px;min-width:86px}
 .numbers b{display:block;font-size:19px}.numbers span{color:var(--rl-muted);font-size:12.5px}
 svg{display:block;margin:8px 0}details{margin:10px 0}summary{cursor:pointer}
-td,th{overflow-wrap:anywhere}td{white-space:pre-wrap}
+td{white-space:pre-wrap}
 """
 
 

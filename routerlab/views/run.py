@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from routerlab.session.session import Session
 
-__all__ = ["Run", "summary_cells", "summary_html"]
+__all__ = ["Run", "summary_cells", "summary_head", "summary_html"]
 
 _PATIENCE_S = 5.0  # how long an interrupted caller waits for the cleanup
 
@@ -179,7 +179,8 @@ class Run:
         """A figure.
 
         Args:
-            kind: ``overview``, ``success``, ``latency``, ``frontier`` (quality against cost), ``timeline``, ``breakers``.
+            kind: ``overview``, ``success``, ``latency``, ``frontier`` (quality against cost), ``timeline`` or
+                ``breakers``.
 
         Returns:
             It shows itself in a notebook; ``.figure`` is the plotly figure, ``.save("….svg")`` writes a picture.
@@ -240,25 +241,37 @@ class Run:
 
 def summary_html(rows: list[dict[str, Any]], scorers: list[str], by: str = "model") -> str:
     """A summary as a table for people: intervals beside their means."""
-    head = [by, "calls", "ok", "success (95 %)", "failovers", "p50", "p95", *scorers, "tokens", "cost"]
+    head = summary_head(by, scorers)
     return table(head, [summary_cells(row, scorers, by) for row in rows], numbers=range(1, len(head)))
 
 
-def summary_cells(row: dict[str, Any], scorers: list[str], by: str = "model") -> list[str]:
-    """One row of `summary_html`."""
+def summary_head(by: str, scorers: list[str], *, compact: bool = False) -> list[str]:
+    """The titles over `summary_cells`."""
+    success = "success" if compact else "success (95 %)"
+    return [by, "calls", "ok", success, "failovers", "p50", "p95", *scorers, *([] if compact else ["tokens"]), "cost"]
+
+
+def summary_cells(row: dict[str, Any], scorers: list[str], by: str = "model", *, compact: bool = False) -> list[str]:
+    """One row of a summary for people; `compact`: without tokens and intervals."""
+    share = _alone if compact else _with_interval
     tokens = [row["prompt_tokens"], row["completion_tokens"]]
+    spent = "" if None in tokens else f"{tokens[0]:,} + {tokens[1]:,}"
     return [
         row[by],
         f"{row['calls']:,}",
         f"{row['ok']:,}",
-        _with_interval(row, "success"),
+        share(row, "success"),
         f"{row['failovers']:,}",
         seconds(row["p50_latency_s"]),
         seconds(row["p95_latency_s"]),
-        *(_with_interval(row, f"score_{name}") for name in scorers),
-        "" if None in tokens else f"{tokens[0]:,} + {tokens[1]:,}",
+        *(share(row, f"score_{name}") for name in scorers),
+        *([] if compact else [spent]),
         money(row["cost_usd"]),
     ]
+
+
+def _alone(row: dict[str, Any], name: str) -> str:
+    return percent(row[name])
 
 
 def _with_interval(row: dict[str, Any], name: str) -> str:

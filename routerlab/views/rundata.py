@@ -182,7 +182,8 @@ def frontier(data: RunData) -> tuple[list[Point], str]:
         if row["cost_usd"] is not None and row[quality] is not None and row["ok"]:
             cost = row["cost_usd"] / row["ok"]
             points.append(Point(row["model"], cost, row[quality], row[f"{quality}_low"], row[f"{quality}_high"]))
-    return sorted(points, key=lambda point: (point.cost_usd, -point.quality)), quality.removeprefix("score_")
+    name = f"mean score {data.scorers[0]!r}" if data.scorers else "success rate"
+    return sorted(points, key=lambda point: (point.cost_usd, -point.quality)), name
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from html import escape
 
-__all__ = ["Element", "Value", "clip", "el", "escape_text", "fmt", "group", "text", "text_width"]
+__all__ = ["Element", "Value", "clip", "el", "escape_text", "fmt", "group", "short", "text", "text_width"]
 
 # Characters that XML 1.0 forbids even in escaped form: one of them makes the whole picture unreadable.
 _FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -111,6 +111,24 @@ def _advance(char: str) -> float:
     if unicodedata.east_asian_width(char) in "WF":
         return 1.05
     return 0.7 if char.isupper() else 0.62
+
+
+def short(name: str, width: float, size: float, *, bold: bool = False) -> str:
+    """A model's name, cut in the middle where it is too wide: both ends tell names apart.
+
+    >>> short("openrouter/meta-llama/llama-3.3-70b-instruct", 120, 10)
+    'openrouter/…b-instruct'
+    """
+    if text_width(name, size, bold=bold) <= width:
+        return name
+    kept = len(name) - 1
+    while kept > 2 and text_width(_without_middle(name, kept), size, bold=bold) > width:
+        kept -= 1
+    return _without_middle(name, kept)
+
+
+def _without_middle(name: str, kept: int) -> str:
+    return f"{name[: kept - kept // 2]}…{name[len(name) - kept // 2 :]}"
 
 
 def clip(content: str, width: float, size: float, *, bold: bool = False) -> str:

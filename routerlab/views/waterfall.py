@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from routerlab.views.lanes import Bar, Lane, Segment
 from routerlab.views.picture import canvas
-from routerlab.views.svg import Element, Value, clip, el, text, text_width
+from routerlab.views.svg import Element, Value, clip, el, short, text, text_width
 from routerlab.views.theme import Theme
 
 __all__ = ["band", "draw_waterfall", "patterns", "ticks"]
@@ -72,7 +72,7 @@ def _lane(lane: Lane, top: float, height: float, length: float, uid: str, theme:
 def _label(lane: Lane, top: float, height: float, theme: Theme) -> list[Element]:
     answered = any(bar.answered for bar in lane.bars)
     middle = top + height / 2
-    name = clip(f"✓ {lane.model}" if answered else lane.model, _LEFT - 30, 12, bold=answered)
+    name = short(f"✓ {lane.model}" if answered else lane.model, _LEFT - 30, 12, bold=answered)
     nodes = [text(name, 18, middle - 3, fill=theme.ink, bold=answered, title=lane.model)]
     if lane.breaker:
         nodes.append(
@@ -134,7 +134,7 @@ def _bar_label(bar: Bar, left: float, right: float, baseline: float, theme: Them
     if left - width >= _LEFT:
         return _boxed(bar.label, left - width + 7, baseline, theme)
     label = clip(bar.label, right - left - 12, 11.5)
-    return [text(label, (left + right) / 2, baseline, fill=_BAR_INK, size=11.5, anchor="middle")]
+    return _boxed(label, (left + right - text_width(label, 11.5)) / 2, baseline, theme)
 
 
 def _boxed(label: str, x: float, baseline: float, theme: Theme) -> list[Element]:
