@@ -11,6 +11,9 @@ from routerlab.core.errors import RouterLabError
 
 __all__ = ["main"]
 
+_BROKEN = "sim/alpha"
+_REPEATS = 3  # long enough to see the break, the probe and the return
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command.
@@ -44,11 +47,20 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _demo(arguments: argparse.Namespace) -> int:
+    from routerlab.experiments.datasets import load_dataset
     from routerlab.lab import Lab
-    from routerlab.views.demo import show_demo
+    from routerlab.views.terminal import print_run
 
+    dataset = load_dataset("quickstart_qa", limit=arguments.limit)
     with Lab.demo(seed=arguments.seed, strategy="round-robin") as lab:
-        return show_demo(lab, report=arguments.report, limit=arguments.limit)
+        print(f"Three simulated providers, real HTTP on loopback: {', '.join(lab.models)}")
+        print(f"Replaying {len(dataset)} questions {_REPEATS} times, in turn. {_BROKEN} breaks after 2 s, for 7 s.\n")
+        lab.faults.outage(_BROKEN, after=2, duration=7)
+        run = lab.replay(dataset, scorers=["exact"], concurrency=4, repeats=_REPEATS, name="demo")
+        print_run(run)
+        report = run.report(arguments.report)
+    print(f"\nReport, opens offline: {report}")
+    return 130 if run.status == "stopped" else 0
 
 
 if __name__ == "__main__":
