@@ -6,6 +6,7 @@ the breaker counts, what happens to the model or its provider, and which error t
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -41,7 +42,7 @@ class ProviderError(Exception):
         fault: where on the way it failed.
         status: HTTP status, or the one that an error inside a 200 names; None without one.
         code: the provider's own error code or type, such as ``insufficient_quota``.
-        retry_after_s: seconds that the provider asks to wait; None: it did not say.
+        retry_after_s: seconds that the provider asks to wait; None: it did not say, or nothing that makes sense.
         sent: whether the request may have reached the provider (and may have been billed).
         clock: which clock ran out, for ``Fault.TIMEOUT``.
         limits: what the headers said of the remaining allowance.
@@ -64,7 +65,8 @@ class ProviderError(Exception):
         self.fault = fault
         self.status = status
         self.code = code
-        self.retry_after_s = retry_after_s
+        sensible = retry_after_s is not None and 0 <= retry_after_s < math.inf
+        self.retry_after_s = retry_after_s if sensible else None
         self.sent = sent
         self.clock = clock
         self.limits = limits
@@ -129,6 +131,11 @@ class Verdict:
     ejects: Ejection | None = None
     cools: bool = False
 
+    @property
+    def blames_model(self) -> bool:
+        """Whether it speaks against the model: a failure, a rate limit, or a reason to take it out."""
+        return self.cools or self.ejects is not None or self.count is Count.FAILURE
+
 
 SUCCESS = Verdict(Outcome.OK, moves_on=False, count=Count.SUCCESS)
 CANCELLED = Verdict(Outcome.CANCELLED, moves_on=False)
@@ -178,6 +185,7 @@ _QUOTA_CODES = (
 _CONTEXT_CODES = ("context_length_exceeded", "string_above_max_length", "context_window_exceeded", "request_too_large")
 _CONTEXT_WORDS = ("maximum context length", "context window", "context length", "too many tokens", "prompt is too long")
 _FILTER_CODES = ("content_filter", "content_policy_violation", "responsibleaipolicyviolation", "moderation_blocked")
+_FILTER_WORDS = ("requires moderation", "input was flagged")  # OpenRouter, with a 403
 _MODEL_CODES = ("model_not_found", "deploymentnotfound", "model_not_available", "unknown_model")
 _OVERLOAD_CODES = ("overloaded", "server_error", "internal_server_error", "api_error", "service_unavailable")
 _RATE_CODES = ("rate_limit", "too_many_requests")
@@ -188,10 +196,12 @@ def classify(error: ProviderError) -> Verdict:
     if error.fault is not Fault.STATUS:
         return _FAULTS[error.fault]
     code, status = error.code.lower(), error.status
-    if status in (None, 200):  # an error object without a status of its own: its code decides
+    if status is None or status < 300:  # an error object without a status of its own: its code decides
         return _by_code(code, error.message)
     if status in (400, 402, 403, 429) and _any(code, _QUOTA_CODES):
         return _QUOTA
+    if status == 403 and (_any(code, _FILTER_CODES) or _any(error.message.lower(), _FILTER_WORDS)):
+        return _FILTER  # the prompt is refused, not the key
     if status in (400, 413, 422):
         return _by_request(code, error.message, status)
     return _STATUSES.get(status) or _by_range(status)
