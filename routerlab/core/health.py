@@ -28,7 +28,8 @@ def quality(target_s: float, seconds: float) -> float:
     >>> quality(2.0, 2.0)
     0.5
     """
-    return target_s / (target_s + seconds) if target_s > 0 else 0.0
+    total = target_s + seconds
+    return target_s / total if total > 0 else 0.5  # no time at all is what was aimed at
 
 
 class LatencyTarget:
@@ -209,7 +210,7 @@ class Health:
         error: ProviderError | None = None,
         limits: Limits | None = None,
     ) -> list[HealthEvent]:
-        """Take the outcome of an attempt, and its permit back.
+        """Take the outcome of an attempt, and its permit back; a second time changes nothing.
 
         Args:
             model: ``provider/model``.
@@ -220,6 +221,8 @@ class Health:
             error: of a failure.
             limits: what the headers said.
         """
+        if permit.settled:
+            return []
         state = self._models[model]
         state.in_flight -= 1
         state.remaining = limits or (error.limits if error else None) or state.remaining
@@ -243,17 +246,18 @@ class Health:
         return self._moved(state, state.breaker.record_success(permit, now))
 
     def _cool(self, state: _Model, verdict: Verdict, error: ProviderError, now: float) -> list[HealthEvent]:
-        """A rate limit keeps a model out for a while; a later, shorter wish never shortens an earlier one."""
-        if verdict.ejects or not (verdict.cools or error.retry_after_s):
+        """A rate limit, or an outage that names its end, keeps a model out; a shorter value shortens nothing."""
+        if not (verdict.cools or verdict.count is Count.FAILURE):
             return []
-        seconds = error.retry_after_s
-        if seconds is None:
-            seconds = min(_COOLING_MAX_S, _COOLING_FIRST_S * 2.0 ** min(state.cooling_streak, 10))
-        if verdict.cools:
+        was_cooling = state.cooling_until > now
+        seconds = error.retry_after_s or 0.0
+        if verdict.cools and not was_cooling:  # else it answers a request from before: not another one in a row
+            if error.retry_after_s is None:
+                seconds = min(_COOLING_MAX_S, _COOLING_FIRST_S * 2.0 ** min(state.cooling_streak, 10))
             state.cooling_streak += 1
-        if now + seconds <= state.cooling_until:
+        if now + seconds <= max(now, state.cooling_until):
             return []
-        old = "cooling" if state.cooling_until > now else "ready"
+        old = "cooling" if was_cooling else "ready"
         state.cooling_until = now + seconds
         return [self._event(state, "cooling", old, f"{seconds:.1f} s", error.message)]
 
