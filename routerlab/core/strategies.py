@@ -148,7 +148,10 @@ class StickUntilFailure(Strategy):
         if event.kind == "chosen":
             return memory or _Stuck(event.model)
         if event.kind == "failed":
-            return _Stuck("", event.at) if memory is not None and memory.model == event.model else memory
+            if memory is None or (memory.model != event.model and not self._is_over(memory, event.at)):
+                return memory
+            # The model itself, or the first one when it was tried again: its time starts anew.
+            return _Stuck("" if memory.model == event.model else memory.model, event.at)
         if memory is None or memory.model == event.model:
             return _Stuck(event.model, memory.left_at if memory else None)
         # Another model answers: it is kept where the old one failed, or where its time is over.
