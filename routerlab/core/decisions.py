@@ -11,7 +11,7 @@ from routerlab.core.policy import PoolPolicy
 from routerlab.core.strategies import Feedback, Ranked, Request, Strategy
 from routerlab.core.types import ModelSnapshot
 
-__all__ = ["Candidate", "Decision", "Pool", "decide", "why_not"]
+__all__ = ["Candidate", "Decision", "Pool", "decide", "shut", "unfit", "why_not"]
 
 
 class Pool:
@@ -117,17 +117,21 @@ def _rank(
         for snapshot in eligible:
             if snapshot.probe_free:
                 return [Ranked(snapshot.model, snapshot.score, 1.0)], "probe"
-    return pool.strategy.rank(request, eligible, pool.memory, rng), pool.strategy.name
+    ranking = pool.strategy.rank(request, eligible, pool.memory, rng)
+    if not ranking or ranking[0].model not in {snapshot.model for snapshot in eligible}:
+        raise ValueError(f"strategy {pool.strategy.name!r} must rank the candidates that it is given, not {ranking!r}")
+    return ranking, pool.strategy.name
 
 
 def why_not(request: Request, snapshot: ModelSnapshot, *, tried: Collection[str] = (), min_window: int = 0) -> str:
     """Why a model cannot serve this request now, in words; empty where it can."""
     if snapshot.model in tried:
         return "had its turn"
-    return _unfit(request, snapshot, min_window) or _unavailable(snapshot)
+    return unfit(request, snapshot, min_window=min_window) or shut(snapshot) or _cooling(snapshot)
 
 
-def _unfit(request: Request, snapshot: ModelSnapshot, min_window: int) -> str:
+def unfit(request: Request, snapshot: ModelSnapshot, *, min_window: int = 0) -> str:
+    """Why a model cannot serve this request at any time; empty where it can."""
     if snapshot.features is not None and not request.needs.features <= snapshot.features:
         return f"lacks {', '.join(sorted(request.needs.features - snapshot.features))}"
     window = snapshot.context_window
@@ -136,7 +140,8 @@ def _unfit(request: Request, snapshot: ModelSnapshot, min_window: int) -> str:
     return ""
 
 
-def _unavailable(snapshot: ModelSnapshot) -> str:
+def shut(snapshot: ModelSnapshot) -> str:
+    """Why a model takes no request at all now: it is out, or its breaker has no permit; empty where it does."""
     now = snapshot.at
     if snapshot.out_because and (snapshot.out_until is None or snapshot.out_until > now):
         return f"out: {snapshot.out_because}"
@@ -144,6 +149,9 @@ def _unavailable(snapshot: ModelSnapshot) -> str:
         return f"circuit open, probe in {snapshot.seconds_to_probe:.1f} s"
     if snapshot.breaker == "half_open" and not snapshot.probe_free:
         return "circuit half-open, its probe is in flight"
-    if snapshot.cooling_until > now:
-        return f"cooling for {snapshot.cooling_until - now:.1f} s"
     return ""
+
+
+def _cooling(snapshot: ModelSnapshot) -> str:
+    left = snapshot.cooling_until - snapshot.at
+    return f"cooling for {left:.1f} s" if left > 0 else ""

@@ -21,20 +21,23 @@ stands in `decisions`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum
 from typing import Literal
 
-from routerlab.core import errors, moves
+from routerlab.core import endings, moves
 from routerlab.core.chance import Chance
-from routerlab.core.decisions import Decision, Pool, decide, why_not
+from routerlab.core.decisions import Decision, Pool, decide, shut, why_not
+from routerlab.core.errors import ContentFilterError, ContextWindowError, InvalidRequestError, RequestError
 from routerlab.core.failures import Outcome, ProviderError, Verdict, classify
 from routerlab.core.retry import backoff_s
 from routerlab.core.strategies import Request
 from routerlab.core.types import ModelSnapshot
 
-__all__ = ["IllegalMove", "Route", "RouteState", "Try"]
+__all__ = ["IllegalMove", "Route", "RouteState"]
+
+_SLACK_S = 0.02  # a timer may fire this much early (Windows), and sums of floats are not exact
 
 
 class RouteState(Enum):
@@ -48,15 +51,6 @@ class RouteState(Enum):
 
 class IllegalMove(RuntimeError):  # noqa: N818 - h11's word for it; it is the driver's mistake, not the user's
     """The driver sent an event that this state does not know; the route is as it was."""
-
-
-@dataclass(frozen=True, slots=True)
-class Try:
-    """One failed try, kept for the final error."""
-
-    model: str
-    error: ProviderError
-    verdict: Verdict
 
 
 _LEGAL: dict[RouteState, tuple[type, ...]] = {
@@ -95,7 +89,7 @@ class Route:
         self.seed = seed
         self.state = RouteState.NEW
         self.decisions: list[Decision] = []
-        self.tries: list[Try] = []
+        self.tries: list[endings.Try] = []
         self._pinned = pinned
         self._deadline_s = pool.policy.deadline if deadline_s is None else deadline_s
         self._wait_left = pool.policy.wait_max if wait_max_s is None else wait_max_s
@@ -134,7 +128,7 @@ class Route:
         if isinstance(event, moves.Cancelled):
             return self._finish(Outcome.CANCELLED)
         if isinstance(event, moves.Waited):
-            return self._next(snapshots, now) if self._choosing else self._attempt("retry", snapshots, now)
+            return self._next(snapshots, now) if self._choosing else self._retry(snapshots, now)
         if isinstance(event, moves.Refused):
             return self._next(snapshots, now)
         return self._failed(event.error, snapshots, now)
@@ -143,67 +137,61 @@ class Route:
 
     def _failed(self, error: ProviderError, snapshots: Sequence[ModelSnapshot], now: float) -> moves.Action:
         verdict = classify(error)
-        model = self._model or ""
-        self.tries.append(Try(model, error, verdict))
-        interrupted = self._committed and self.policy.on_stream_failure != "buffer"
-        self._committed = False
-        if interrupted and verdict.outcome is not Outcome.CANCELLED:
+        self.tries.append(endings.Try(self._model or "", error, verdict))
+        broke_off, self._committed = self._committed, False
+        if verdict.outcome is Outcome.CANCELLED:
+            return self._late()
+        if broke_off:
             if self.policy.on_stream_failure == "error":
-                return self._finish(verdict.outcome, self._interrupted(error))
-            self._mode = "restart"
-        if verdict.error is errors.ContextWindowError:
-            self._min_window = max(self._min_window, self._of(model, snapshots).context_window or 0)
+                return self._finish(verdict.outcome, endings.interrupted(self.tries[-1]))
+            if self.policy.on_stream_failure == "restart":
+                self._mode = "restart"
+        if verdict.error is ContextWindowError:
+            self._min_window = max(self._min_window, self._own(snapshots).context_window or 0)
         if not self._moves_on(verdict):
-            return self._finish(verdict.outcome, self._exhausted())
-        delay = self._retry_delay(error, verdict, interrupted, snapshots, now)
-        if delay is None:
+            return self._finish(verdict.outcome, endings.error_of_last(self.tries))
+        pause = self._pause(error, verdict, broke_off, snapshots, now)
+        if pause is None:
             return self._next(snapshots, now)
-        if delay > self.policy.retry.max_delay:  # a cooling that is sat out, because no other model can serve
-            self._wait_left -= delay
         self._retries += 1
-        self.state, self._choosing = RouteState.WAITING, False
-        return moves.Wait(delay)
+        return self._wait(pause, choosing=False)
 
     def _moves_on(self, verdict: Verdict) -> bool:
         """A refusal of the request ends it, unless an earlier model failed: an outage must not hide behind it."""
-        if verdict.error is errors.ContentFilterError:
+        if verdict.error is ContentFilterError:
             return self.policy.on_content_filter == "move_on"
-        if verdict.error is errors.InvalidRequestError:
-            return len(self._models_failed()) > 1
+        if verdict.error is InvalidRequestError:
+            return len(endings.models_of(self.tries)) > 1
         return verdict.moves_on
 
-    def _retry_delay(
+    def _pause(
         self,
         error: ProviderError,
         verdict: Verdict,
-        interrupted: bool,
+        broke_off: bool,
         snapshots: Sequence[ModelSnapshot],
         now: float,
     ) -> float | None:
         """Seconds until the same model is tried again; None: its turn is over."""
-        allowed = self.policy.retry.max_retries
-        if self._retries >= (allowed if verdict.retries is None else min(allowed, verdict.retries)):
+        own, others_in = self._own(snapshots), self._others_in(snapshots, now)
+        if self._retries >= self._retries_allowed(error, verdict, broke_off) or shut(own):
             return None
-        own = self._of(self._model or "", snapshots)
-        if own.out_because or own.breaker == "open" or (own.breaker == "half_open" and not own.probe_free):
-            return None  # no permit would be had
-        others = any(not self._why_not(snapshot) for snapshot in snapshots)
-        if interrupted and others:
+        if broke_off and others_in == 0:
             return None
-        delay = self._pause(error, verdict, own, now)
-        short = delay <= self.policy.retry.retry_after_max and not (verdict.cools and error.retry_after_s is None)
-        asked = verdict.cools or error.retry_after_s is not None
-        if asked and not short and (others or delay > self._wait_left):
-            return None
-        if self._deadline_at is not None and now + delay >= self._deadline_at:
-            return None  # no sleep that the deadline cannot hold
-        return delay
+        asked = max(error.retry_after_s or 0.0, own.cooling_until - now)
+        does_not_say = verdict.cools and error.retry_after_s is None
+        if does_not_say or asked > self.policy.retry.retry_after_max + _SLACK_S:
+            return self._sit_out(asked, others_in, now)
+        pause = max(asked, 0.0) if error.retry_after_s is not None else max(asked, self._backoff())
+        return pause if self._in_time(pause, now) else None
 
-    def _pause(self, error: ProviderError, verdict: Verdict, own: ModelSnapshot, now: float) -> float:
-        """What the provider asked for, or what is left of the cooling that its answer began, or the backoff."""
-        cooling = max(0.0, own.cooling_until - now)
-        if verdict.cools or error.retry_after_s is not None:
-            return max(error.retry_after_s or 0.0, cooling)
+    def _retries_allowed(self, error: ProviderError, verdict: Verdict, broke_off: bool) -> int:
+        allowed = self.policy.retry.max_retries
+        if verdict.retries is None or (broke_off and error.clock == "idle"):  # silence after content: as a reset
+            return allowed
+        return min(allowed, verdict.retries)
+
+    def _backoff(self) -> float:
         retry = self.policy.retry
         rng = Chance(self.seed, self.request.call_id, "backoff", len(self.tries))
         return backoff_s(
@@ -214,11 +202,29 @@ class Route:
             rng=rng.random,
         )
 
+    def _sit_out(self, cooling_s: float, others_in: float, now: float) -> float | None:
+        """The pause for a cooling of the own model: all of it, where no other model can serve before; else None."""
+        if others_in < cooling_s or not self._may_wait(cooling_s, now):
+            return None
+        self._wait_left -= cooling_s
+        return max(0.0, cooling_s)
+
+    def _retry(self, snapshots: Sequence[ModelSnapshot], now: float) -> moves.Action:
+        """The turn goes on, unless other requests have closed, emptied or cooled its model in the meantime."""
+        own = self._own(snapshots)
+        if shut(own) or not self._in_time(0.0, now):
+            return self._next(snapshots, now)
+        cooling_s = own.cooling_until - now
+        if cooling_s <= _SLACK_S:
+            return self._attempt("retry", snapshots, now)
+        pause = self._sit_out(cooling_s, self._others_in(snapshots, now), now)
+        return self._next(snapshots, now) if pause is None else self._wait(pause, choosing=False)
+
     # -- the next model --------------------------------------------------------------------------------------------
 
     def _next(self, snapshots: Sequence[ModelSnapshot], now: float) -> moves.Action:
-        if self._deadline_at is not None and now >= self._deadline_at:
-            return self._finish(Outcome.CANCELLED, self._timed_out())
+        if not self._in_time(0.0, now):
+            return self._late()
         decision = decide(
             self.request,
             self.pool,
@@ -247,93 +253,61 @@ class Route:
         left = None if self._deadline_at is None else max(0.0, self._deadline_at - now)
         if not self.request.stream:
             return moves.Clocks(timeouts.connect, timeouts.request, deadline_s=left)
-        if takeover is not None and all(self._why_not(snapshot) for snapshot in snapshots):
+        if takeover is not None and self._others_in(snapshots, now) > 0:
             takeover = None  # nobody is free to take over
         return moves.Clocks(timeouts.connect, None, timeouts.first_token, timeouts.idle, timeouts.total, left, takeover)
 
-    def _wait_for_cooling(self, snapshots: Sequence[ModelSnapshot], now: float) -> moves.Action | None:
-        """A cooling model is waited for where no other can serve; a breaker never."""
-        ends = [s.cooling_until for s in snapshots if s.cooling_until > now and self._only_cooling(s)]
-        if not ends:
-            return None
-        delay = min(ends) - now
-        if delay > self._wait_left or (self._deadline_at is not None and now + delay >= self._deadline_at):
-            return None
-        self._wait_left -= delay
-        self.state, self._choosing = RouteState.WAITING, True
-        return moves.Wait(delay)
+    # -- waiting ---------------------------------------------------------------------------------------------------
 
-    def _only_cooling(self, snapshot: ModelSnapshot) -> bool:
-        return self._why_not(snapshot).startswith("cooling")
+    def _wait(self, seconds: float, *, choosing: bool) -> moves.Wait:
+        self.state, self._choosing = RouteState.WAITING, choosing
+        return moves.Wait(seconds)
+
+    def _wait_for_cooling(self, snapshots: Sequence[ModelSnapshot], now: float) -> moves.Wait | None:
+        """A cooling model is waited for where no other can serve; a breaker never."""
+        seconds = self._others_in(snapshots, now)
+        if math.isinf(seconds) or not self._may_wait(seconds, now):
+            return None
+        self._wait_left -= seconds
+        return self._wait(seconds, choosing=True)
+
+    def _others_in(self, snapshots: Sequence[ModelSnapshot], now: float) -> float:
+        """Seconds until a model that had no turn can serve: 0 now, infinite where none will by itself."""
+        waits = [math.inf]
+        for snapshot in snapshots:
+            reason = self._why_not(snapshot)
+            if not reason:
+                return 0.0
+            if reason.startswith("cooling"):
+                waits.append(snapshot.cooling_until - now)
+        return min(waits)
+
+    def _may_wait(self, seconds: float, now: float) -> bool:
+        return seconds <= self._wait_left + _SLACK_S and self._in_time(seconds, now)
+
+    def _in_time(self, seconds: float, now: float) -> bool:
+        """Whether the deadline leaves something after so many seconds: no sleep that it cannot hold."""
+        return self._deadline_at is None or now + seconds < self._deadline_at
 
     def _why_not(self, snapshot: ModelSnapshot) -> str:
         return why_not(self.request, snapshot, tried=self._tried, min_window=self._min_window)
 
+    def _own(self, snapshots: Sequence[ModelSnapshot]) -> ModelSnapshot:
+        return next(snapshot for snapshot in snapshots if snapshot.model == self._model)
+
     # -- the end ---------------------------------------------------------------------------------------------------
 
-    def _give_up(self, decision: Decision, snapshots: Sequence[ModelSnapshot], now: float) -> moves.Action:
+    def _give_up(self, decision: Decision, snapshots: Sequence[ModelSnapshot], now: float) -> moves.Finish:
         self.decisions.append(decision)
+        retry_after_s = endings.free_in(self.request, snapshots, now)
         if self.tries:
-            return self._finish(self.tries[-1].verdict.outcome, self._exhausted())
-        reasons = "; ".join(f"{c.model}: {c.excluded_because}" for c in decision.candidates) or "the pool has no models"
-        waits = [wait for snapshot in snapshots if (wait := _seconds_until_free(snapshot, now)) is not None]
-        message = f"no model of pool {self.pool.name!r} can take this request now ({reasons})"
-        return self._finish(
-            Outcome.REJECTED, errors.NoModelAvailableError(message, retry_after_s=min(waits, default=None))
-        )
+            return self._finish(self.tries[-1].verdict.outcome, endings.exhausted(self.tries, retry_after_s))
+        return self._finish(Outcome.REJECTED, endings.none_available(self.pool.name, decision, retry_after_s))
 
-    def _finish(self, outcome: Outcome, error: errors.RequestError | None = None) -> moves.Finish:
+    def _finish(self, outcome: Outcome, error: RequestError | None = None) -> moves.Finish:
         self.state = RouteState.DONE
         return moves.Finish(outcome, self._model, error)
 
-    def _exhausted(self) -> errors.RequestError:
-        """The table's error where one model was tried, else all of them in one."""
-        last = self.tries[-1]
-        tried = self._models_failed()
-        if last.verdict.outcome is Outcome.CANCELLED:
-            error: errors.RequestError = self._timed_out()
-        elif len(tried) == 1:
-            kind = last.verdict.error or errors.ProviderUnavailableError
-            error = kind(
-                _story([last]), model=last.model, status=last.error.status, retry_after_s=last.error.retry_after_s
-            )
-        else:
-            each = [[t for t in self.tries if t.model == model][-1] for model in tried]
-            error = errors.FailoverExhaustedError(
-                f"all {len(tried)} models that could be tried failed: {_story(each)}",
-                model=last.model,
-                status=last.error.status,
-            )
-        error.__cause__ = last.error
-        return error
-
-    def _interrupted(self, error: ProviderError) -> errors.RequestError:
-        message = f"the stream of {self._model} broke after its first text: {error.message}"
-        interrupted = errors.StreamInterruptedError(message, model=self._model or "", status=error.status)
-        interrupted.__cause__ = error
-        return interrupted
-
-    def _timed_out(self) -> errors.RequestTimeoutError:
-        limit = self._deadline_s or 0.0
-        story = f" (so far: {_story(self.tries)})" if self.tries else ""
-        return errors.RequestTimeoutError(
-            limit, "deadline", f"the request's own limit of {limit:g} s ran out{story}", model=self._model or ""
-        )
-
-    def _models_failed(self) -> list[str]:
-        return list(dict.fromkeys(failed.model for failed in self.tries))
-
-    @staticmethod
-    def _of(model: str, snapshots: Sequence[ModelSnapshot]) -> ModelSnapshot:
-        return next(snapshot for snapshot in snapshots if snapshot.model == model)
-
-
-def _story(tries: Sequence[Try]) -> str:
-    return "; ".join(f"{t.model}: {t.error.message}" for t in tries)
-
-
-def _seconds_until_free(snapshot: ModelSnapshot, now: float) -> float | None:
-    """Seconds until a model may be tried; None where only the user can help."""
-    if snapshot.out_because:
-        return None if snapshot.out_until is None else max(0.0, snapshot.out_until - now)
-    return max(snapshot.seconds_to_probe, snapshot.cooling_until - now, 0.0)
+    def _late(self) -> moves.Finish:
+        error = endings.timed_out(self._deadline_s or 0.0, self._model or "", self.tries)
+        return self._finish(Outcome.CANCELLED, error)
