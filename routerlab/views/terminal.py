@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from routerlab.views.history import history_text
 from routerlab.views.run import Run, summary_cells, summary_head
-from routerlab.views.rundata import summary_rows
+from routerlab.views.rundata import RunData, summary_rows
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 __all__ = ["print_run"]
 
-_WIDE = 120  # columns that the whole table needs
+_WIDE = 118  # columns that the whole table needs
 
 
 def print_run(run: Run, console: Console | None = None) -> None:
@@ -23,27 +23,32 @@ def print_run(run: Run, console: Console | None = None) -> None:
         run: over, or as far as it is.
         console: of rich; None: standard output.
     """
-    from rich.box import SIMPLE_HEAD
     from rich.console import Console as RichConsole
-    from rich.table import Table
     from rich.text import Text
 
     out = console or RichConsole()
     data = run.data
-    table = Table(
-        title=Text(f"{run.name} · {run.status}", style="bold"),
-        title_justify="left",
-        box=SIMPLE_HEAD,
-        padding=(0, 2, 0, 0),
-    )
-    compact = out.width < _WIDE
-    for place, name in enumerate(summary_head("model", run.scorers, compact=compact)):
-        table.add_column(name, justify="right" if place else "left", no_wrap=place > 0)
-    for row in summary_rows(data):
-        cells = summary_cells(row, run.scorers, compact=compact)
-        table.add_row(*(Text(cell) for cell in cells))  # as Text: no markup is read
-    out.print(table)
+    out.print(Text(f"{run.name} · {run.status}", style="bold"))
+    out.print(_table(data, run.scorers, compact=out.width < _WIDE))
     out.print(Text("Breakers over the run: ─ closed, █ open, ▒ half-open", style="bold"))
     out.print(Text(history_text(data, out.width)))
     for note in run.notes:
         out.print(Text(f"Note: {note}"))
+
+
+def _table(data: RunData, scorers: list[str], *, compact: bool) -> Any:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    rows = summary_rows(data)
+    first, *others = summary_head("model", scorers, compact=compact)
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column(first, overflow="fold", min_width=min(18, max([len(row["model"]) for row in rows], default=0)))
+    for name in others:
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(
+            *(Text(cell) for cell in summary_cells(row, scorers, compact=compact))
+        )  # Text: markup is not read
+    return table
