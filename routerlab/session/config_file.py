@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from routerlab.core.errors import ConfigurationError
 from routerlab.mixins.files import FileSerializerMixin, SerializationFormat
+from routerlab.mixins.yaml_marks import Mark, duplicate_keys, place_of
 
 __all__ = ["read_dotenv", "read_yaml"]
 
@@ -30,41 +29,17 @@ def read_yaml(path: Path) -> Any:
     try:
         data = FileSerializerMixin()._deserialize(raw, SerializationFormat.YAML)  # noqa: SLF001 - documented name
     except ValueError as error:
-        raise ConfigurationError(_where(path, error)) from None
-    twice = list(_duplicates(raw, path))
+        mark = place_of(error.__cause__)
+        problem = _marked(path, mark) if mark else f"{path}: {error}"
+        raise ConfigurationError(problem, [problem]) from None
+    twice = [_marked(path, mark) for mark in duplicate_keys(raw.decode("utf-8-sig"))]
     if twice:
         raise ConfigurationError("\n".join(twice), twice)
     return data
 
 
-def _where(path: Path, error: ValueError) -> str:
-    cause = error.__cause__
-    if isinstance(cause, yaml.MarkedYAMLError) and cause.problem_mark is not None:
-        mark = cause.problem_mark
-        return f"{path}, line {mark.line + 1}, column {mark.column + 1}: {cause.problem}"
-    return f"{path}: {error}"
-
-
-def _duplicates(raw: bytes, path: Path) -> Iterator[str]:
-    """PyYAML lets the last of equal keys win in silence; a pool that was written twice must not vanish."""
-    waiting = [yaml.compose(raw.decode("utf-8-sig"), Loader=yaml.SafeLoader)]
-    seen: set[int] = set()
-    while waiting:
-        node = waiting.pop()
-        if node is None or id(node) in seen:
-            continue
-        seen.add(id(node))
-        if isinstance(node, yaml.SequenceNode):
-            waiting += node.value
-        elif isinstance(node, yaml.MappingNode):
-            waiting += [value for _, value in node.value]
-            lines: dict[Any, int] = {}
-            for key, _ in node.value:
-                mark, name = key.start_mark, (key.tag, str(key.value))
-                if name in lines and key.value != "<<":
-                    place = f"{path}, line {mark.line + 1}, column {mark.column + 1}"
-                    yield f"{place}: key {key.value!r} was given in line {lines[name]} already"
-                lines.setdefault(name, mark.line + 1)
+def _marked(path: Path, mark: Mark) -> str:
+    return f"{path}, line {mark.line}, column {mark.column}: {mark.problem}"
 
 
 def read_dotenv(path: Path) -> Mapping[str, str]:

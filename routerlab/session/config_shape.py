@@ -11,7 +11,19 @@ from routerlab.core.strategies import STRATEGIES
 from routerlab.core.suggest import nearest
 from routerlab.mixins.config import ConfigValidatorMixin
 
-__all__ = ["LabShape", "ModelShape", "PoolShape", "PriceShape", "ProviderShape", "RoutingShape", "read_shape"]
+__all__ = [
+    "BreakerShape",
+    "LabShape",
+    "ModelShape",
+    "PoolShape",
+    "PriceShape",
+    "ProviderShape",
+    "RetryShape",
+    "RoutingShape",
+    "StrategyShape",
+    "TimeoutsShape",
+    "read_shape",
+]
 
 _LATER = {"limits", "budget", "budgets"}
 
@@ -83,6 +95,8 @@ class _Shape(BaseModel):
 
 
 class RetryShape(_Shape):
+    """Immediate retries."""
+
     max_retries: Annotated[int, BeforeValidator(_number), Field(ge=0)] = 1
     initial_delay: Pause = 0.5
     max_delay: Pause = 8.0
@@ -90,6 +104,8 @@ class RetryShape(_Shape):
 
 
 class BreakerShape(_Shape):
+    """The circuit breaker."""
+
     failure_threshold: Positive = 5
     reset_timeout: Seconds = 60.0
     half_open_max: Positive = 1
@@ -97,6 +113,8 @@ class BreakerShape(_Shape):
 
 
 class TimeoutsShape(_Shape):
+    """The clocks; null switches one off."""
+
     connect: Seconds | None = None
     request: Seconds | None = None
     first_token: Seconds | None = None
@@ -105,6 +123,8 @@ class TimeoutsShape(_Shape):
 
 
 class StrategyShape(_Shape):
+    """A strategy and its options."""
+
     name: Annotated[str, AfterValidator(_known_strategy)]
     weights: dict[str, Amount] | None = None
     return_after: Seconds | None = None
@@ -127,12 +147,16 @@ class RoutingShape(_Shape):
 
 
 class PoolShape(RoutingShape):
+    """One pool."""
+
     capability: str = "chat-completion"
     models: list[str] | None = None
     default: bool = False
 
 
 class PriceShape(_Shape):
+    """USD per million tokens."""
+
     input: Amount
     output: Amount
     cached_input: Amount | None = None
