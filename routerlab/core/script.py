@@ -139,7 +139,7 @@ def outcome(script: Script, now_wall: float = 0.0) -> Outcome:
 
 def _lost(script: Script, fault: Fault, message: str, so_far: Outcome | None = None) -> Outcome:
     elapsed = script.duration_s
-    status = None if fault is Fault.CONNECT else script.status
+    status = script.status if fault in (Fault.BAD_RESPONSE, Fault.TRUNCATED) else None
     error = None if math.isinf(elapsed) else ProviderError(message, fault=fault, status=status)
     if so_far is None:
         return Outcome(elapsed, error=error)
@@ -150,7 +150,7 @@ def _error_of(
     body: Any, status: int | None = None, headers: Mapping[str, str] | None = None, now_wall: float = 0.0
 ) -> ProviderError:
     error = body.get("error") if isinstance(body, Mapping) else None
-    error = error if isinstance(error, Mapping) else {}
+    error = error if isinstance(error, Mapping) else body if isinstance(body, Mapping) else {}
     code = error.get("code") or error.get("type") or ""
     if status is None and isinstance(code, int):
         status = code
@@ -193,8 +193,11 @@ def _read_stream(script: Script) -> Outcome:
 
 def _unless_empty(so_far: Outcome, script: Script) -> Outcome:
     useful = (Part.TEXT, Part.TOOL_CALL, Part.VECTORS)
-    if any(step.part in useful and step.data for step in script.steps) or so_far.finish_reason == "content_filter":
+    if any(step.part in useful and step.data for step in script.steps):
         return so_far
+    if so_far.finish_reason == "content_filter":
+        error = ProviderError("the content filter left nothing of the answer", status=400, code="content_filter")
+        return replace(so_far, error=error)
     return _lost(script, Fault.BAD_RESPONSE, "an answer without content", so_far)
 
 

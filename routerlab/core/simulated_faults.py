@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,8 +11,9 @@ from routerlab.core.chance import Chance
 from routerlab.core.errors import ConfigurationError
 from routerlab.core.fault_kinds import FAULT_KINDS
 from routerlab.core.script import Script
+from routerlab.core.suggest import nearest
 
-__all__ = ["ScheduledFault", "nearest"]
+__all__ = ["ScheduledFault"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +43,8 @@ class ScheduledFault:
         known = FAULT_KINDS[self.kind].options
         for option in self.options:
             if option not in known:
-                takes = f"it takes {', '.join(sorted(known))}" if known else "it takes none"
-                raise ConfigurationError(
-                    f"fault {self.kind!r} has no option {option!r}{nearest(option, known)} ({takes})"
-                )
+                hint = nearest(option, known) or "; it takes none"
+                raise ConfigurationError(f"fault {self.kind!r} has no option {option!r}{hint}")
         if not 0.0 <= self.probability <= 1.0:
             raise ConfigurationError(f"probability must lie between 0 and 1, not {self.probability!r}")
         if not (math.isfinite(self.start_s) and self.start_s >= 0):
@@ -63,11 +62,3 @@ class ScheduledFault:
             return script
         shaped = FAULT_KINDS[self.kind].apply(script, **self.options)
         return replace(shaped, faults=(*script.faults, self.kind))
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """A hint for an unknown name, such as ``; did you mean 'outage'?``; empty where nothing is near."""
-    import difflib
-
-    near = difflib.get_close_matches(str(name), list(known), 1)
-    return f"; did you mean {near[0]!r}?" if near else ""

@@ -11,6 +11,7 @@ from typing import Any, TextIO
 
 from routerlab.core.errors import ConfigurationError
 from routerlab.core.simulated import SimulatedModel
+from routerlab.mixins.files import FileSerializerMixin, SerializationFormat
 from routerlab.simulation.demo import demo_models
 from routerlab.simulation.options import read_models
 from routerlab.simulation.server import SimulatedServer
@@ -121,13 +122,11 @@ def _models(arguments: argparse.Namespace) -> tuple[list[SimulatedModel], int]:
 
 
 def _load(path: str) -> Mapping[str, Any]:
-    import yaml
-
-    with open(path, encoding="utf-8") as file:
-        try:
-            config = yaml.safe_load(file)
-        except (yaml.YAMLError, RecursionError) as error:
-            raise ConfigurationError(f"{path} is not YAML: {error}") from None
+    files = FileSerializerMixin()
+    try:
+        config = files._deserialize(files._read_file(path), SerializationFormat.YAML)  # noqa: SLF001 - documented names
+    except ValueError as error:
+        raise ConfigurationError(f"{path}: {error}") from None
     if not isinstance(config, Mapping):
         raise ConfigurationError(f"{path}: expected a mapping with the key 'models'")
     unknown = [key for key in config if key not in ("kind", "models", "seed")]

@@ -10,7 +10,8 @@ from typing import Any, Literal
 
 from routerlab.core.errors import ConfigurationError
 from routerlab.core.fault_kinds import FAULT_KINDS
-from routerlab.core.simulated_faults import ScheduledFault, nearest
+from routerlab.core.simulated_faults import ScheduledFault
+from routerlab.core.suggest import nearest
 
 __all__ = ["FaultController", "InjectedFault"]
 
@@ -190,9 +191,8 @@ class FaultController:
             return matches[0]
         if matches:
             raise ConfigurationError(f"{model!r} is ambiguous: write one of {', '.join(sorted(matches))}")
-        hint = nearest(model, [*self._faults, *(name.partition("/")[2] for name in self._faults)])
-        known = ", ".join(sorted(self._faults)) or "none"
-        raise ConfigurationError(f"no simulated model {model!r}{hint} (known: {known})")
+        hint = nearest(model if "/" in model else f"sim/{model}", sorted(self._faults))
+        raise ConfigurationError(f"no simulated model {model!r}{hint}")
 
     def _tell(self, what: str, model: str, details: str) -> None:
         if self.on_change is not None:

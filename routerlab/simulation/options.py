@@ -8,7 +8,8 @@ from typing import Any
 from routerlab.core.capabilities import CapabilityTree
 from routerlab.core.errors import ConfigurationError
 from routerlab.core.simulated import Latency, SimulatedModel
-from routerlab.core.simulated_faults import ScheduledFault, nearest
+from routerlab.core.simulated_faults import ScheduledFault
+from routerlab.core.suggest import nearest
 from routerlab.core.types import Price
 
 __all__ = ["read_fault", "read_models"]
@@ -49,7 +50,7 @@ def _model(name: str, options: Any, path: str, problems: list[str]) -> Simulated
     for key, value in options.items():
         reader = _READERS.get(key)
         if reader is None:
-            problems.append(f"{path}.{key}: unknown option{nearest(key, _READERS)}")
+            problems.append(f"{path}.{key}: unknown option{nearest(str(key), _READERS)}")
             continue
         try:
             values[key] = reader(value)
@@ -157,7 +158,7 @@ def _fault(value: Any) -> ScheduledFault:
 def _only(value: Mapping[str, Any], known: tuple[str, ...]) -> None:
     for key in value:
         if key not in known:
-            raise ConfigurationError(f"unknown key {key!r}{nearest(key, known)}")
+            raise ConfigurationError(f"unknown key {key!r}{nearest(str(key), known)}")
 
 
 def _optional(reader: Callable[[Any], Any]) -> Callable[[Any], Any]:

@@ -16,7 +16,7 @@ from uvicorn.server import ServerState
 
 from routerlab.core.errors import ConfigurationError
 from routerlab.core.simulated import SimulatedModel
-from routerlab.core.simulated_faults import nearest
+from routerlab.core.suggest import nearest
 from routerlab.simulation.application import RequestRecord, SimulatedApplication
 from routerlab.simulation.connection import Connection
 from routerlab.simulation.faults import FaultController
