@@ -17,7 +17,7 @@ from typing import Any, Generic, TypeVar
 
 from routerlab.core.errors import LabClosedError, RouterLabError
 
-__all__ = ["Job", "LoopThread"]
+__all__ = ["Job", "LoopThread", "ticking"]
 
 T = TypeVar("T")
 
@@ -128,7 +128,7 @@ class LoopThread:
             return await work
         job = self.submit(work)
         mirror = asyncio.wrap_future(job.future)
-        with _ticking(foreign):
+        with ticking(foreign):
             try:
                 return await asyncio.shield(mirror)
             except asyncio.CancelledError:
@@ -193,7 +193,7 @@ _waits: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, list[int]] = weakre
 
 
 @contextlib.contextmanager
-def _ticking(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+def ticking(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
     """Wake a foreign loop five times a second while it waits for ours: only an awake loop sees an interrupt.
 
     One ticker serves all waits of a loop.

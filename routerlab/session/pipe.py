@@ -8,6 +8,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Self
 
+from routerlab.session.loop import ticking
+
 __all__ = ["Piece", "Pipe"]
 
 _ROOM = 256  # pieces that may wait for the reader
@@ -99,7 +101,8 @@ class Pipe:
             piece, ended = self._take(lambda: loop.call_soon_threadsafe(event.set))
             if piece is not None or ended:
                 return piece
-            await event.wait()
+            with ticking(loop):
+                await event.wait()
             event.clear()
 
     def _take(self, wake: Callable[[], object]) -> tuple[Piece | None, bool]:
