@@ -76,7 +76,14 @@ class StoreReader:
     def _connect(self) -> sqlite3.Connection:
         if not self.path.is_file():
             raise StoreError(f"there is no store at {self.path}")
-        return sqlite3.connect(f"{self.path.as_uri()}?mode=ro", uri=True, timeout=_BUSY_S)
+        # Not mode=ro: after a crash SQLite must be able to roll a half commit back before it reads. It opens a file
+        # that may not be written read-only by itself.
+        try:
+            connection = sqlite3.connect(f"{self.path.as_uri()}?mode=rw", uri=True, timeout=_BUSY_S)
+        except sqlite3.Error as error:
+            raise StoreError(f"cannot read the store {self.path}: {error}") from error
+        connection.execute("PRAGMA query_only = ON")
+        return connection
 
     def __enter__(self) -> Self:
         return self

@@ -19,6 +19,7 @@ __all__ = [
     "insert_sql",
     "open_file",
     "refuse_foreign",
+    "set_journal",
 ]
 
 SCHEMA_VERSION = 1
@@ -93,6 +94,14 @@ def insert_sql(table: Table) -> str:
     return sql
 
 
+def set_journal(connection: sqlite3.Connection, path: Path) -> None:
+    """Choose the journal, once the lease is held: WAL where it works, else a rollback journal."""
+    wanted = "WAL" if _wal_works(path) else "DELETE"
+    mode = connection.execute(f"PRAGMA journal_mode = {wanted}").fetchone()[0]
+    # WAL survives a crash of the process either way; NORMAL spares a sync per commit.
+    connection.execute(f"PRAGMA synchronous = {'NORMAL' if mode == 'wal' else 'FULL'}")
+
+
 def _opened(path: Path) -> sqlite3.Connection:
     _make(path)
     # Handed over to the writer thread once it is ready: one thread at a time.
@@ -101,7 +110,6 @@ def _opened(path: Path) -> sqlite3.Connection:
         refuse_foreign(connection, path, empty_is_fine=True)
         _make_tables(connection)
         _check(connection, path)
-        _set_journal(connection, path)
     except BaseException:
         connection.close()
         raise
@@ -157,13 +165,6 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
             raise _Corrupt(found)
     for name in TABLES:
         connection.execute(f"SELECT * FROM {name} ORDER BY rowid DESC LIMIT 1").fetchone()  # noqa: S608 - our own names
-
-
-def _set_journal(connection: sqlite3.Connection, path: Path) -> None:
-    wanted = "WAL" if _wal_works(path) else "DELETE"
-    mode = connection.execute(f"PRAGMA journal_mode = {wanted}").fetchone()[0]
-    # WAL survives a crash of the process either way; NORMAL spares a sync per commit.
-    connection.execute(f"PRAGMA synchronous = {'NORMAL' if mode == 'wal' else 'FULL'}")
 
 
 def _wal_works(path: Path) -> bool:

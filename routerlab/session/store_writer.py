@@ -19,7 +19,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from routerlab.session.store_file import StoreError, insert_sql, open_file
+from routerlab.session.store_file import StoreError, insert_sql, open_file, set_journal
 from routerlab.session.store_lease import HEARTBEAT_S, Lease, LeaseLostError
 from routerlab.session.tables import TABLES
 
@@ -46,6 +46,7 @@ class Writer:
         self._lease = Lease(self._connection, path)
         try:
             self._lease.acquire()
+            set_journal(self._connection, path)
         except BaseException as error:
             self._connection.close()
             if isinstance(error, sqlite3.Error):
