@@ -72,7 +72,7 @@ def call_lanes(call: Row, attempts: Sequence[Row], decisions: Sequence[Row]) -> 
     zero = _begin(call, attempts)
     length = max([(call.get("ended_at") or zero) - zero, *(a["ended_at"] - zero for a in attempts), 1e-6])
     lanes: dict[str, Lane] = {}
-    for attempt, following in zip(attempts, [*attempts[1:], None], strict=True):
+    for attempt, following in zip(attempts, [*attempts[1:], None], strict=False):
         lane = lanes.setdefault(attempt["model"], Lane(attempt["model"]))
         lane.bars.append(_bar(attempt, following, call, zero))
     for model, lane in lanes.items():

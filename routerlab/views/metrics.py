@@ -73,9 +73,10 @@ def metrics(recorder: RecordSource, window: str | float = "all", *, now: float |
     """
     attempts, calls = frame(recorder, "attempts"), frame(recorder, "calls")
     away = failovers_away(attempts)
-    since = _since(window, now)
-    if since is not None:
-        inside = (attempts["ended_at"] >= since).fillna(False)
+    length = window_seconds(window)
+    if length is not None:
+        end = time.time() if now is None else now
+        inside = attempts["ended_at"].between(*(pd.Timestamp(at, unit="s", tz="UTC") for at in (end - length, end)))
         attempts, away = attempts[inside], away[inside]
     answered = calls.dropna(subset=["model"]).set_index("call_id")["model"]
     rows = [
@@ -128,13 +129,6 @@ def failovers_away(attempts: pd.DataFrame) -> pd.Series[bool]:
     """For each attempt whether its call moved on from it to another model. (Records come in the order of a call's.)"""
     following = attempts.groupby("call_id", sort=False)["model"].shift(-1)
     return (following.notna() & (following != attempts["model"])).astype(bool)
-
-
-def _since(window: str | float, now: float | None) -> pd.Timestamp | None:
-    length = window_seconds(window)
-    if length is None:
-        return None
-    return pd.Timestamp((time.time() if now is None else now) - length, unit="s", tz="UTC")
 
 
 def window_seconds(window: str | float) -> float | None:

@@ -44,11 +44,9 @@ def _table(data: RunData, scorers: list[str], *, compact: bool) -> Any:
     rows = summary_rows(data)
     first, *others = summary_head("model", scorers, compact=compact)
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    table.add_column(first, overflow="fold", min_width=min(18, max([len(row["model"]) for row in rows], default=0)))
+    table.add_column(first, overflow="fold", min_width=min(14, max([len(row["model"]) for row in rows], default=0)))
     for name in others:
         table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
-        table.add_row(
-            *(Text(cell) for cell in summary_cells(row, scorers, compact=compact))
-        )  # Text: markup is not read
+        table.add_row(*(Text(cell) for cell in summary_cells(row, scorers, compact=compact)))  # no markup
     return table

@@ -114,7 +114,11 @@ class Trace(Picture):
 def _text(trace: Trace, width: int) -> str:
     lanes, length = call_lanes(trace.call, trace.attempts, trace.decisions)
     name = min(max([len(lane.model) for lane in lanes], default=0) + 2, max(12, width // 4))
-    note = min(max([len(_note(lane, bar)) for lane in lanes for bar in _lines(lane)], default=0), 40)
+    note = min(
+        max([len(_note(lane, bar)) for lane in lanes for bar in _lines(lane)], default=0),
+        40,
+        max(10, width - name - 12),
+    )
     room = max(10, width - name - note - 3)
     lines = [_cut(trace.headline, width), _cut(trace.details, width)]
     for lane in lanes:
