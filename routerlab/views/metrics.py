@@ -76,7 +76,8 @@ def metrics(recorder: RecordSource, window: str | float = "all", *, now: float |
     length = window_seconds(window)
     if length is not None:
         end = time.time() if now is None else now
-        inside = attempts["ended_at"].between(*(pd.Timestamp(at, unit="s", tz="UTC") for at in (end - length, end)))
+        first, last = (pd.Timestamp(at, unit="s", tz="UTC") for at in (end - length, end))
+        inside = attempts["ended_at"].between(first, last)
         attempts, away = attempts[inside], away[inside]
     answered = calls.dropna(subset=["model"]).set_index("call_id")["model"]
     rows = [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import doctest
+import importlib
 import struct
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -107,6 +109,13 @@ def test_ticks_are_round_few_and_inside(length):
 
 def test_ticks_of_nothing():
     assert ticks(0.0) == [0.0]
+
+
+@pytest.mark.parametrize("name", ["metrics", "svg", "waterfall", "words"])
+def test_examples_hold(name):
+    found = doctest.testmod(importlib.import_module(f"routerlab.views.{name}"))
+    assert found.attempted > 0
+    assert found.failed == 0
 
 
 def test_numbers_in_words():
