@@ -8,6 +8,7 @@ from dataclasses import dataclass
 __all__ = ["Lanes", "Unit"]
 
 _PAUSE_MAX_S = 60.0
+_SCOUT_POLL_S = 0.05
 _PAUSES_MAX = 3  # in a row without a success; then failures count, or a dead provider would hold the run for ever
 
 
@@ -31,10 +32,14 @@ class _Lane:
     returned: deque[Unit]
     resumes_at: float = 0.0
     pauses: int = 0
+    scout: Unit | None = None  # the one unit that is out to see whether the model is back
 
 
 class Lanes:
     """One lane per arm; each gives its units repeat by repeat, item by item. Nothing is laid out in advance.
+
+    After a rest a lane lets one unit go ahead, as the breaker behind it lets one probe pass; the others follow once
+    that one has succeeded.
 
     Args:
         items, arms, repeats: how many there are.
@@ -59,11 +64,14 @@ class Lanes:
             lane = self._lanes[arm]
             if lane.next == self._size and not lane.returned:
                 continue
-            if lane.resumes_at > now:
-                waits.append(lane.resumes_at - now)
+            if lane.resumes_at > now or lane.scout is not None:
+                waits.append(max(lane.resumes_at - now, _SCOUT_POLL_S))
                 continue
             self._turn = arm + 1
-            return self._pop(arm, lane), None
+            unit = self._pop(arm, lane)
+            if 0 < lane.pauses < _PAUSES_MAX:
+                lane.scout = unit
+            return unit, None
         return None, min(waits, default=None)
 
     def _pop(self, arm: int, lane: _Lane) -> Unit:
@@ -85,6 +93,8 @@ class Lanes:
             Whether it was taken back; not where the wait is unknown or long, or the lane rested often enough already.
         """
         lane = self._lanes[unit.arm]
+        if lane.scout == unit:
+            lane.scout = None
         if seconds is None or seconds > _PAUSE_MAX_S:
             return False
         if lane.resumes_at <= now:  # not one of several that failed together
@@ -95,6 +105,10 @@ class Lanes:
         lane.returned.append(unit)
         return True
 
-    def succeeded(self, arm: int) -> None:
-        """A call of this arm succeeded: its pauses are forgotten."""
-        self._lanes[arm].pauses = 0
+    def ended(self, unit: Unit, *, ok: bool) -> None:
+        """A unit has its row; a success makes the lane's pauses forgotten."""
+        lane = self._lanes[unit.arm]
+        if lane.scout == unit:
+            lane.scout = None
+        if ok:
+            lane.pauses, lane.scout = 0, None

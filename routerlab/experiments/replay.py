@@ -176,11 +176,12 @@ class Replay:
 
     def _pause(self, unit: Unit, result: CallResult) -> bool:
         """Put a unit back and let its lane rest, where nothing but time was missing."""
-        if not isinstance(result.error, NoModelAvailableError | RateLimitError):
-            if result.error is None:
-                self._lanes.succeeded(unit.arm)
-            return False
-        return self._lanes.pause(unit, result.error.retry_after_s, self._clock())
+        if isinstance(result.error, NoModelAvailableError | RateLimitError) and self._lanes.pause(
+            unit, result.error.retry_after_s, self._clock()
+        ):
+            return True
+        self._lanes.ended(unit, ok=result.error is None)
+        return False
 
     # -- what it found ------------------------------------------------------------------------------------------------
 

@@ -182,7 +182,7 @@ def frontier_panel(data: RunData, theme: Theme) -> Panel:
     def place(cost: float, share: float) -> tuple[float, float]:
         return LEFT + (right - LEFT) * cost / most, bottom - (bottom - top) * share
 
-    nodes = head("Quality and cost", f"{quality} against USD for an answer, with 95 % intervals", theme)
+    nodes = head("Quality and cost", f"{quality} against USD for 1,000 answers, with 95 % intervals", theme)
     for share in (0.0, 0.25, 0.5, 0.75, 1.0):
         y = place(0, share)[1]
         nodes.append(el("line", x1=LEFT, y1=y, x2=right, y2=y, stroke=theme.grid, stroke_opacity=0.7))

@@ -118,7 +118,7 @@ def _frontier(figure: Any, go: Any, data: RunData, place: _Place) -> None:
         )
     most = max((point.cost_usd for point in points), default=0.0) or 1e-6
     axis = {"range": [0, 1.35 * most], "tickprefix": "$", "exponentformat": "none", "nticks": 5}
-    figure.update_xaxes(title="for an answer", **axis, **place)
+    figure.update_xaxes(title="for 1,000 answers", **axis, **place)
     figure.update_yaxes(title=_plain(quality), range=[0, 1.05], **place)
 
 

@@ -247,19 +247,20 @@ def summary_html(rows: list[dict[str, Any]], scorers: list[str], by: str = "mode
 
 def summary_head(by: str, scorers: list[str], *, compact: bool = False) -> list[str]:
     """The titles over `summary_cells`."""
-    success = "success" if compact else "success (95 %)"
-    return [by, "calls", "ok", success, "failovers", "p50", "p95", *scorers, *([] if compact else ["tokens"]), "cost"]
+    if compact:
+        return [by, "calls", "success", "failovers", "p50", "p95", *scorers, "cost"]
+    return [by, "calls", "ok", "success (95 %)", "failovers", "p50", "p95", *scorers, "tokens", "cost"]
 
 
 def summary_cells(row: dict[str, Any], scorers: list[str], by: str = "model", *, compact: bool = False) -> list[str]:
-    """One row of a summary for people; `compact`: without tokens and intervals."""
+    """One row of a summary for people; `compact`: without counts of successes, intervals and tokens."""
     share = _alone if compact else _with_interval
     tokens = [row["prompt_tokens"], row["completion_tokens"]]
     spent = "" if None in tokens else f"{tokens[0]:,} + {tokens[1]:,}"
     return [
         row[by],
         f"{row['calls']:,}",
-        f"{row['ok']:,}",
+        *([] if compact else [f"{row['ok']:,}"]),
         share(row, "success"),
         f"{row['failovers']:,}",
         seconds(row["p50_latency_s"]),

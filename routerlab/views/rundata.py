@@ -165,7 +165,7 @@ def latencies(data: RunData) -> dict[str, list[float]]:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One model in the plane of cost and quality: mean USD for an answer, mean score (or success) with its interval."""
+    """One model in the plane of cost and quality: USD for 1,000 answers, mean score (or success) with its interval."""
 
     model: str
     cost_usd: float
@@ -180,7 +180,7 @@ def frontier(data: RunData) -> tuple[list[Point], str]:
     points = []
     for row in summary_rows(data):
         if row["cost_usd"] is not None and row[quality] is not None and row["ok"]:
-            cost = row["cost_usd"] / row["ok"]
+            cost = 1000 * row["cost_usd"] / row["ok"]
             points.append(Point(row["model"], cost, row[quality], row[f"{quality}_low"], row[f"{quality}_high"]))
     name = f"mean score {data.scorers[0]!r}" if data.scorers else "success rate"
     return sorted(points, key=lambda point: (point.cost_usd, -point.quality)), name

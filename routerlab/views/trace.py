@@ -90,8 +90,8 @@ class Trace(Picture):
             f"{usage[0]} + {usage[1]} tokens" if None not in usage else "",
             money(self.call.get("cost_usd")),
             f"backoff {seconds(self.call['backoff_s'])}" if self.call.get("backoff_s") else "",
-            f"call {self.call_id}" if self.call_id else "",
             *marks(self.call),
+            f"call {self.call_id}" if self.call_id else "",
         ]
         return " · ".join(part for part in parts if part)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -45,8 +46,8 @@ def money(value: float | None) -> str:
         return "$0"
     if value >= 0.995:
         return f"${value:,.2f}"
-    text = f"{value:.2g}"
-    return f"${text if 'e' not in text else f'{value:.9f}'.rstrip('0')}"
+    decimals = max(2, 1 - math.floor(math.log10(abs(value))))  # two figures that say something
+    return f"${value:.{decimals}f}".rstrip("0")
 
 
 def percent(value: float | None) -> str:

@@ -288,6 +288,7 @@ def test_a_resting_lane_does_not_hold_the_others():
     assert [lanes.take(1.0)[0] for _ in range(2)] == [Unit(0, 1, 0), Unit(1, 1, 0)]
     assert lanes.take(1.0) == (None, 9.0)
     assert lanes.take(10.0) == (first, None)
+    lanes.ended(first, ok=True)
     assert lanes.take(10.0) == (Unit(1, 0, 0), None)
     assert lanes.take(10.0) == (None, None)
 
@@ -301,16 +302,42 @@ def test_a_long_or_unknown_wait_is_a_failure():
 
 def test_pauses_in_a_row_are_limited_until_something_succeeds():
     lanes, now = Lanes(9, 1, 1), 0.0
-    for _ in range(3):
-        unit, _ = lanes.take(now)
-        other, _ = lanes.take(now)
-        assert lanes.pause(unit, 1.0, now)
-        assert lanes.pause(other, 1.0, now)  # failed together: one pause
+    unit, other = lanes.take(now)[0], lanes.take(now)[0]
+    assert lanes.pause(unit, 1.0, now)
+    assert lanes.pause(other, 1.0, now)  # failed together: one pause
+    for _ in range(2):
         now += 1.0
+        unit, _ = lanes.take(now)
+        assert lanes.pause(unit, 1.0, now)
+    now += 1.0
     unit, _ = lanes.take(now)
     assert not lanes.pause(unit, 1.0, now)
-    lanes.succeeded(0)
+    lanes.ended(unit, ok=True)
     assert lanes.pause(unit, 1.0, now)
+
+
+def test_after_a_rest_one_unit_goes_ahead():
+    lanes = Lanes(9, 1, 1)
+    unit, _ = lanes.take(0.0)
+    assert lanes.pause(unit, 1.0, 0.0)
+    assert lanes.take(0.5) == (None, 0.5)
+    scout, _ = lanes.take(1.0)
+    assert scout == unit
+    assert lanes.take(1.0)[0] is None
+    lanes.ended(scout, ok=True)
+    assert lanes.take(1.0)[0] == Unit(1, 0, 0)
+    assert lanes.take(1.0)[0] == Unit(2, 0, 0)
+
+
+def test_a_scout_that_fails_otherwise_makes_room_for_the_next():
+    lanes = Lanes(9, 1, 1)
+    unit, _ = lanes.take(0.0)
+    assert lanes.pause(unit, 1.0, 0.0)
+    scout, _ = lanes.take(1.0)
+    lanes.ended(scout, ok=False)
+    second, _ = lanes.take(1.0)
+    assert second == Unit(1, 0, 0)
+    assert lanes.take(1.0)[0] is None
 
 
 def test_a_run_gets_a_name_and_the_hashes_of_what_decides_it():
