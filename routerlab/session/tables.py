@@ -167,7 +167,7 @@ kind              name   replay, compare, …
 dataset_hash      id     of the items' content
 params_hash       id     of the parameters
 params            json   the parameters
-status            name   running, finished, stopped or failed
+status            name   running, done, stopped or failed
 created_at        time   when it was first started
 version           name   of routerlab
 """
