@@ -8,12 +8,14 @@ as the httpx exceptions that they are, and no exception holds on to frames or re
 from __future__ import annotations
 
 import base64
+import functools
 import ipaddress
 from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
 import httpx
+from aiohttp.client_proto import ResponseHandler
 from httpx_aiohttp import AiohttpTransport, HttpxAiohttpClient
 
 __all__ = ["HttpClient", "HttpTransport", "loopback_mounts"]
@@ -53,6 +55,7 @@ class HttpTransport(AiohttpTransport):
     def get_client(self) -> aiohttp.ClientSession:
         """Makes the session, on first use."""
         connector = aiohttp.TCPConnector(limit=0, ssl=self.ssl_context, keepalive_timeout=self.limits.keepalive_expiry)
+        connector._factory = functools.partial(_Protocol, loop=connector._loop)  # type: ignore[assignment]
         session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
         session._retry_connection = False  # as aiohttp's own test client does; there is no public switch
         return session
@@ -69,6 +72,16 @@ class HttpTransport(AiohttpTransport):
         except _FAILURES as error:
             failure, cause = _translated(error, request)
         raise failure from cause  # out of the handler: what was caught there must not hang on as its context
+
+
+class _Protocol(ResponseHandler):
+    """aiohttp 3.14's C parser forgets the body that a bad chunk breaks: its reader would wait for ever."""
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        body = self._payload
+        super().connection_lost(exc)
+        if body is not None and not body.is_eof() and body.exception() is None:
+            body.set_exception(aiohttp.ClientPayloadError("Response payload is not completed"))
 
 
 class _Body(httpx.AsyncByteStream):
