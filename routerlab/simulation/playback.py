@@ -15,7 +15,7 @@ from routerlab.simulation.wire import Envelope, body_of, events_of
 __all__ = ["Playback"]
 
 _BLOCK = 64 * 1024
-_FLUSH_S = 0.01  # what was sent should reach the client before the reset that follows it
+_FLUSH_S = 0.01  # what was sent should be read by the client before the break that follows it
 
 
 class Playback(Response):
@@ -96,7 +96,7 @@ class Playback(Response):
         if self._script.ending is Ending.COMPLETE:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
             return
-        if self._script.ending is Ending.RESET:
+        if self._script.ending in (Ending.RESET, Ending.BAD_CHUNK):
             await connection.pause(_FLUSH_S)
         await self._end(connection)
 
