@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         FailoverExhaustedError,
         InvalidRequestError,
         LabClosedError,
+        LeaseLostError,
         ModelNotFoundError,
         NoModelAvailableError,
         ProviderUnavailableError,
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
         RequestError,
         RequestTimeoutError,
         RouterLabError,
+        StoreError,
+        StoreInUseError,
         StreamInterruptedError,
     )
     from routerlab.experiments.datasets import Dataset, load_dataset
@@ -50,6 +53,7 @@ _ERRORS = (
     "FailoverExhaustedError",
     "InvalidRequestError",
     "LabClosedError",
+    "LeaseLostError",
     "ModelNotFoundError",
     "NoModelAvailableError",
     "ProviderUnavailableError",
@@ -58,6 +62,8 @@ _ERRORS = (
     "RequestError",
     "RequestTimeoutError",
     "RouterLabError",
+    "StoreError",
+    "StoreInUseError",
     "StreamInterruptedError",
 )
 _HOMES = {
@@ -81,6 +87,7 @@ __all__ = [
     "InvalidRequestError",
     "Lab",
     "LabClosedError",
+    "LeaseLostError",
     "ModelNotFoundError",
     "NoModelAvailableError",
     "ProviderUnavailableError",
@@ -89,6 +96,8 @@ __all__ = [
     "RequestError",
     "RequestTimeoutError",
     "RouterLabError",
+    "StoreError",
+    "StoreInUseError",
     "StreamInterruptedError",
     "__version__",
     "allow_nested_loops",

@@ -18,6 +18,9 @@ RouterLabError
 │   ├── NoModelAvailableError              wait ``retry_after_s``, or see ``__cause__``
 │   └── FailoverExhaustedError             every model was tried; ``attempts``
 ├── LabClosedError (RuntimeError)          make a new lab
+├── StoreError                             see to the disk or the file; what was written stays
+│   ├── StoreInUseError                    close the other process's lab, or choose another store
+│   └── LeaseLostError                     another process has taken the store over
 └── CircuitOpenError                       wait ``remaining`` seconds
 """
 
@@ -37,6 +40,7 @@ __all__ = [
     "FailoverExhaustedError",
     "InvalidRequestError",
     "LabClosedError",
+    "LeaseLostError",
     "ModelNotFoundError",
     "NoModelAvailableError",
     "ProviderUnavailableError",
@@ -45,6 +49,8 @@ __all__ = [
     "RequestError",
     "RequestTimeoutError",
     "RouterLabError",
+    "StoreError",
+    "StoreInUseError",
     "StreamInterruptedError",
 ]
 
@@ -81,6 +87,30 @@ class CircuitOpenError(RouterLabError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (type(self), (self.remaining, self.name))
+
+
+class StoreError(RouterLabError):
+    """The store could not be opened, written or read; the message says why, ``__cause__`` is SQLite's own error."""
+
+
+class StoreInUseError(StoreError):
+    """Another process writes to this store; ``pid`` and ``host`` name it."""
+
+    def __init__(self, path: Any, pid: int, host: str) -> None:
+        self.path = path
+        self.pid = pid
+        self.host = host
+        super().__init__(
+            f"{path} is being written by process {pid} on {host}: close its lab or choose another store "
+            "(a process that died is noticed within 15 s)"
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (type(self), (self.path, self.pid, self.host))
+
+
+class LeaseLostError(StoreError):
+    """Another process has taken the store over, because this one gave no sign of life for too long."""
 
 
 class RequestError(RouterLabError):

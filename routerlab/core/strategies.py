@@ -21,6 +21,7 @@ __all__ = [
     "Feedback",
     "LatencyFirst",
     "Priority",
+    "Randomness",
     "Ranked",
     "Request",
     "RoundRobin",

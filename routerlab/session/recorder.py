@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
+from routerlab.core.errors import StoreError
 from routerlab.session.columns import ColumnTable
 from routerlab.session.rows import RowMaker
-from routerlab.session.store import Store, StoreError
+from routerlab.session.store import Store
 from routerlab.session.tables import TABLES
 
 __all__ = ["Recorder"]

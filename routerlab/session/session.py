@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from routerlab.core.capabilities import CapabilityTree
 from routerlab.core.decisions import Decision, Pool, decide
-from routerlab.core.errors import ConfigurationError
+from routerlab.core.errors import ConfigurationError, StoreError
 from routerlab.core.health import Health, HealthEvent, LatencyTarget, ModelSettings
 from routerlab.core.strategies import Priority, make_strategy
 from routerlab.core.suggest import nearest
@@ -28,7 +28,6 @@ from routerlab.session.pipe import Pipe
 from routerlab.session.prices import cost_usd, price_of
 from routerlab.session.recorder import Recorder
 from routerlab.session.results import CallResult, CallSpec
-from routerlab.session.store import StoreError
 
 __all__ = ["Session", "StreamCall"]
 

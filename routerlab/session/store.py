@@ -10,12 +10,13 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Self
 
+from routerlab.core.errors import StoreError
 from routerlab.session.rows import RowMaker, decoded
-from routerlab.session.store_file import StoreError, StoreInUseError, refuse_foreign
+from routerlab.session.store_file import refuse_foreign
 from routerlab.session.store_writer import Writer
 from routerlab.session.tables import TABLES, Table
 
-__all__ = ["Store", "StoreError", "StoreInUseError", "StoreReader"]
+__all__ = ["Store", "StoreReader"]
 
 _BUSY_S = 10.0
 _TEXT_TABLES = {"texts": ("request", "reply"), "items": ("prompt", "target")}

@@ -8,14 +8,12 @@ import time
 import warnings
 from pathlib import Path
 
-from routerlab.core.errors import RouterLabError
+from routerlab.core.errors import StoreError
 from routerlab.session.tables import TABLES, Table
 
 __all__ = [
     "APPLICATION_ID",
     "SCHEMA_VERSION",
-    "StoreError",
-    "StoreInUseError",
     "insert_sql",
     "open_file",
     "refuse_foreign",
@@ -28,22 +26,6 @@ _BUSY_S = 10.0
 _CHECKED_BYTES = 64 * 2**20  # a whole check reads the whole file
 _SIDE_FILES = ("-wal", "-shm", "-journal")
 _AFFINITY = {"int": "INTEGER", "bool": "INTEGER", "float": "REAL", "time": "REAL"}
-
-
-class StoreError(RouterLabError):
-    """The store could not be opened, written or read; the message says why, ``__cause__`` is SQLite's own error."""
-
-
-class StoreInUseError(StoreError):
-    """Another process writes to this store; ``pid`` and ``host`` name it."""
-
-    def __init__(self, path: Path, pid: int, host: str) -> None:
-        self.pid = pid
-        self.host = host
-        super().__init__(
-            f"{path} is being written by process {pid} on {host}: close its lab or choose another store "
-            "(a process that died is noticed within 15 s)"
-        )
 
 
 def open_file(path: Path) -> sqlite3.Connection:

@@ -9,16 +9,12 @@ import time
 import uuid
 from pathlib import Path
 
-from routerlab.session.store_file import StoreError, StoreInUseError
+from routerlab.core.errors import LeaseLostError, StoreInUseError
 
-__all__ = ["HEARTBEAT_S", "STALE_S", "Lease", "LeaseLostError"]
+__all__ = ["HEARTBEAT_S", "STALE_S", "Lease"]
 
 HEARTBEAT_S = 5.0
 STALE_S = 15.0
-
-
-class LeaseLostError(StoreError):
-    """Another process has taken the store over, because this one gave no sign of life for too long."""
 
 
 class Lease:

@@ -19,8 +19,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from routerlab.session.store_file import StoreError, insert_sql, open_file, set_journal
-from routerlab.session.store_lease import HEARTBEAT_S, Lease, LeaseLostError
+from routerlab.core.errors import LeaseLostError, StoreError
+from routerlab.session.store_file import insert_sql, open_file, set_journal
+from routerlab.session.store_lease import HEARTBEAT_S, Lease
 from routerlab.session.tables import TABLES
 
 __all__ = ["Writer"]

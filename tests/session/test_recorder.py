@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from routerlab.core.errors import StoreError
 from routerlab.session.recorder import Recorder
-from routerlab.session.store import Store, StoreError
+from routerlab.session.store import Store
 
 
 def test_memory_only() -> None:

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from routerlab.session.store import Store, StoreError, StoreInUseError
+from routerlab.core.errors import StoreError, StoreInUseError
+from routerlab.session.store import Store
 from routerlab.session.tables import TABLES
 
 REPOSITORY = Path(__file__).parents[2]
@@ -283,7 +284,8 @@ def test_a_forked_child_is_told_and_the_parent_goes_on(tmp_path: Path) -> None:
     code = """
 import os, sys, warnings
 warnings.simplefilter("ignore", DeprecationWarning)  # Python warns of forks with threads
-from routerlab.session.store import Store, StoreError
+from routerlab.core.errors import StoreError
+from routerlab.session.store import Store
 store = Store(sys.argv[1])
 store.put("calls", {"call_id": "before"})
 child = os.fork()
