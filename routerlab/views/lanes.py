@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from routerlab.views.words import seconds
+
 __all__ = ["Bar", "Lane", "Segment", "call_lanes", "failure", "state_name", "states", "what_then"]
 
 Row = Mapping[str, Any]
@@ -143,8 +145,8 @@ def state_name(state: str) -> str:
 
 
 def what_then(attempt: Row, following: Row | None, *, answered: bool = False) -> str:
-    """What happened to an attempt and what came next: ``503 · moved on``, ``answered · 0.42 s``."""
-    took = f"{attempt.get('latency_s') or 0.0:.2f} s"
+    """What happened to an attempt and what came next: ``503 · moved on``, ``answered · 420 ms``."""
+    took = seconds(attempt.get("latency_s"))
     if attempt["outcome"] == "ok":
         return f"{'answered' if answered else 'ok'} · {took}"
     if following is None:

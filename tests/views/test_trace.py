@@ -72,7 +72,7 @@ def test_the_text_version_is_as_wide_as_asked(trace):
     text = trace.text(100)
     assert text.splitlines()[0] == "sim/beta answered after 1 failover"
     assert "503 · moved on" in text
-    assert "✓ answered · 1.30 s" in text
+    assert "✓ answered · 1.3 s" in text
     assert "░" in text  # the wait
     assert "not asked: circuit open" in text
     assert "simulated" in text
