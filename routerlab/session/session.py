@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import secrets
 import threading
 import time
-import uuid
 import warnings
 from collections.abc import Coroutine, Mapping
 from typing import Any, TypeVar
@@ -123,7 +123,7 @@ class Session:
         return decision_row(self.loop.run(look()), None)
 
     def _request(self, spec: CallSpec) -> CompletionRequest | EmbeddingRequest:
-        call_id = uuid.uuid4().hex
+        call_id = secrets.token_hex(8)
         if spec.inputs:
             return EmbeddingRequest(call_id, "", spec.inputs, spec.params, spec.deadline_s, capability=spec.capability)
         needs = _needs(spec, drop_params=self.config.drop_params)

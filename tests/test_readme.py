@@ -1,0 +1,119 @@
+"""The README is run: its ten lines, its connectors, its configuration."""
+
+import asyncio
+import re
+from pathlib import Path
+
+import pytest
+
+import routerlab as rl
+from routerlab.core.errors import CircuitOpenError
+from routerlab.core.types import CompletionRequest
+from routerlab.simulation.server import SimulatedServer
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+def block(language: str, word: str) -> str:
+    found = [text for kind, text in BLOCKS if kind == language and word in text]
+    assert len(found) == 1, f"README has {len(found)} {language or 'plain'} blocks with {word!r}"
+    return found[0]
+
+
+def without_times(text: str) -> list[str]:
+    """What stays the same from run to run."""
+    text = re.sub(r"[▒░█]+| {2,}", " ", text)
+    text = re.sub(r"\d[\d.]* m?s\b|call \w+", "…", text)
+    return [line.strip() for line in text.strip().splitlines()]
+
+
+def test_the_ten_lines_print_what_the_readme_shows(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "88")
+    code = block("python", "Lab.demo()")
+    assert len([line for line in code.splitlines() if line.strip()]) <= 10
+    names = {}
+    exec(compile(code, "README.md", "exec"), names)  # noqa: S102 - our own README
+    names["lab"].close()
+    printed, shown = without_times(capsys.readouterr().out), without_times(block("", "Lisbon"))
+    # how many calls met the outage before the breaker opened depends on the machine's pace
+    assert printed[:-2] == shown[:-2]
+    assert re.fullmatch(r"0 sim/alpha \d+ 0 \d+ <NA>", printed[-2])
+    assert re.fullmatch(r"1 sim/beta 60 60 0 0\.8\d+", printed[-1])
+
+
+def test_the_configuration_is_accepted(tmp_path, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-made-up-for-the-test")
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "lab.yaml"
+    path.write_text(block("yaml", "inhouse"), encoding="utf-8")
+    with rl.Lab(path) as lab:
+        assert lab.models == ["openai/gpt-4o-mini", "inhouse/llama-3.1-8b"]
+        assert lab.explain("hello").chosen == "openai/gpt-4o-mini"
+
+
+def test_the_connector_answers(tmp_path):
+    names = {}
+    exec(compile(block("python", "class Echo"), "README.md", "exec"), names)  # noqa: S102
+
+    class Loud(names["Echo"]):
+        async def _request_with_retry(self, method, path, **kwargs):
+            import httpx
+
+            assert (method, path) == ("POST", "/echo")
+            return httpx.Response(200, json={"text": kwargs["json"]["text"].upper()})
+
+    async def talk():
+        connector = Loud("echo", {"base_url": "http://127.0.0.1:9"})
+        request = CompletionRequest("c1", "chat-completion", "any", ({"role": "user", "content": "hello"},))
+        pieces = [delta.text async for delta in connector.stream(request)]
+        await connector.close()
+        return pieces
+
+    assert asyncio.run(talk()) == ["HELLO", ""]
+
+
+def test_the_mixins_combine_as_shown():
+    names = {}
+    exec(compile(block("python", "class Watched"), "README.md", "exec"), names)  # noqa: S102
+
+    class Flaky(names["Watched"]):
+        async def backend(self, question):
+            if question == "bad":
+                raise OSError("down")
+            return "fine"
+
+    async def talk():
+        flaky = Flaky()
+        answers = [await flaky.ask("good")]
+        for _ in range(5):
+            with pytest.raises(OSError, match="down"):
+                await flaky.ask("bad")
+        with pytest.raises(CircuitOpenError) as refused:
+            await flaky.ask("good")
+        return answers, refused.value.remaining, flaky._get_rate("backend")
+
+    answers, remaining, rate = asyncio.run(talk())
+    assert answers == ["fine"]
+    assert 59 < remaining <= 60
+    assert rate == pytest.approx(1 / 6)
+
+
+def test_the_example_provider_works_as_shipped():
+    from routerlab.core.simulated import SimulatedModel
+    from routerlab.mixins import CachedHttpProvider
+
+    async def talk(url):
+        provider = CachedHttpProvider(url, "key")
+        models = await provider.list_models()
+        await provider.close()
+        return models
+
+    with SimulatedServer([SimulatedModel("alpha")]) as server:
+        assert [model["id"] for model in asyncio.run(talk(server.url("alpha")))["data"]] == ["alpha"]
+
+
+def test_every_file_that_the_readme_links_to_is_there():
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        assert (ROOT / target).is_file(), target
