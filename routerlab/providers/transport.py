@@ -72,8 +72,8 @@ def _connect_reason(cause: Exception) -> str:
 
 
 def _tls_reason(error: ssl.SSLError) -> str:
-    verdict = getattr(error, "verify_message", "") or error.reason or ""
-    return verdict.replace("_", " ").lower() or _reason(error)
+    verdict: str = getattr(error, "verify_message", "") or getattr(error, "reason", "") or _reason(error)
+    return verdict.replace("_", " ").lower()
 
 
 def _chain(error: BaseException) -> list[BaseException]:

@@ -1,0 +1,135 @@
+"""Secrets in every form they travel in."""
+
+from __future__ import annotations
+
+import base64
+import json
+import pickle
+import time
+from urllib.parse import quote, quote_plus
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from routerlab.core.redact import Redactor
+
+SECRET = 'p@ss/w0rd+="x" ÿ?~\\'
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        SECRET,
+        SECRET.upper(),
+        quote(SECRET, safe=""),
+        quote(SECRET, safe="").lower(),
+        quote(SECRET),
+        quote_plus(SECRET),
+        json.dumps(SECRET, ensure_ascii=False)[1:-1],
+        base64.b64encode(SECRET.encode()).decode(),
+        base64.urlsafe_b64encode(SECRET.encode()).decode(),
+        base64.b64encode(SECRET.encode()).decode().rstrip("="),
+    ],
+)
+def test_every_form_is_replaced(form: str) -> None:
+    assert Redactor([SECRET]).redact(f"<{form}> and <{form}>") == "<***> and <***>"
+
+
+@given(
+    secret=st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=8, max_size=40),
+    before=st.binary(max_size=7),
+    after=st.binary(max_size=7),
+    urlsafe=st.booleans(),
+)
+def test_base64_at_any_offset(secret: str, before: bytes, after: bytes, urlsafe: bool) -> None:
+    encode = base64.urlsafe_b64encode if urlsafe else base64.b64encode
+    text = encode(before + secret.encode() + after).decode()
+    shown = Redactor([secret]).redact(text)
+    assert "***" in shown
+    rest = shown.replace("***", "")
+    assert len(rest) <= len(text) - (len(secret) * 8 // 6 - 2)
+
+
+@given(st.text(min_size=8, max_size=30).filter(lambda text: len(text.strip()) >= 8), st.text(), st.text())
+def test_a_secret_is_never_shown(secret: str, before: str, after: str) -> None:
+    assert secret.strip() not in Redactor([secret]).redact(f"{before}{secret}{after}").replace("***", "")
+
+
+@pytest.mark.parametrize(
+    ("secret", "text", "shown"),
+    [
+        ("ollama", "no model ollama at ollama-host", "no model *** at ***-host"),
+        ("none", "nonesuch, someone: none", "nonesuch, someone: ***"),
+        ("abc", "abc", "abc"),
+        ("", "text", "text"),
+        ("  ", "a  b", "a  b"),
+        ("longer-than-eight", "xlonger-than-eightx", "x***x"),
+    ],
+)
+def test_short_secrets_do_not_wreck_a_message(secret: str, text: str, shown: str) -> None:
+    assert Redactor([secret]).redact(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Authorization: Bearer abc.def-12345", "Authorization: Bearer ***"),
+        ("Basic dXNlcjpwYXNz", "Basic ***"),
+        ("Incorrect API key provided: sk-proj-ab12****wxyz.", "Incorrect API key provided: ***."),
+        ('{"api_key": "0123456789abcdef"}', '{"api_key": "***"}'),
+        ("https://host/v1?api-key=0123456789&x=1", "https://host/v1?api-key=***&x=1"),
+        ("gsk_0123456789abcdef", "***"),
+        ("AIzaSyA0123456789abcdefghij", "***"),
+        ("hf_abcdefghijklmnop", "***"),
+        ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.abc-_123", "***"),
+    ],
+)
+def test_keys_that_are_not_ours_are_known_by_their_looks(text: str, shown: str) -> None:
+    assert Redactor().redact(text) == shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The model `gpt-4o-mini` does not exist",
+        "bearer tokens are not accepted here",
+        "task-force, risk-averse, ask-me",
+        "max_tokens: 5 is too large for sk models",
+        "basic usage",
+        "",
+    ],
+)
+def test_ordinary_words_stay(text: str) -> None:
+    assert Redactor(["correct-horse-battery"]).redact(text) == text
+
+
+def test_several_secrets_the_longest_first() -> None:
+    redactor = Redactor(["abcdefgh", "abcdefgh-ijkl"])
+    assert redactor.redact("abcdefgh-ijkl abcdefgh") == "*** ***"
+
+
+def test_an_excerpt_is_one_short_line() -> None:
+    assert Redactor().excerpt("  one\n two\t three ") == "one two three"
+    assert Redactor().excerpt("x" * 301) == "x" * 300 + "…"
+    assert Redactor().excerpt("x" * 300) == "x" * 300
+
+
+@pytest.mark.parametrize("start", [280, 290, 299, 300, 65_520, 65_530, 65_536])
+def test_an_excerpt_never_ends_in_half_a_secret(start: int) -> None:
+    secret = "correct-horse-battery-staple"
+    for filler in (".", " "):
+        assert "correct" not in Redactor([secret]).excerpt(filler * start + secret * 3, 70_000)
+
+
+def test_a_huge_body_costs_no_time() -> None:
+    redactor, started = Redactor(["correct-horse-battery"]), time.process_time()
+    assert len(redactor.excerpt("<p>text " * 2**21)) == 301
+    assert time.process_time() - started < 0.5
+
+
+def test_it_shows_and_gives_away_nothing() -> None:
+    redactor = Redactor([SECRET])
+    assert repr(redactor) == str(redactor) == "Redactor(***)"
+    with pytest.raises(TypeError, match="not pickled"):
+        pickle.dumps(redactor)
