@@ -124,7 +124,7 @@ def latency_panel(data: RunData, theme: Theme) -> Panel:
         return _nothing("Latency", "no answers yet", theme)
     end = RIGHT - 150
     longest = max(percentile(many, 99) or 0.0 for many in values.values()) * 1.05 or 1.0
-    colours = model_colours(values)
+    colours = model_colours(data.models)
 
     def x(at: float) -> float:
         return LEFT + (end - LEFT) * min(1.0, at / longest)

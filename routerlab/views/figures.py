@@ -1,8 +1,7 @@
-"""Figures of a run: plotly where plotly is shown, and beside it the same chart as a picture that stays."""
+"""Figures of a run: a picture that stays, and the same numbers as a plotly figure."""
 
 from __future__ import annotations
 
-import json
 import zlib
 from typing import Any
 
@@ -30,8 +29,9 @@ KINDS = ("overview", "breakers", "frontier", "latency", "success", "timeline")
 class Figure(Picture):
     """A chart of a run.
 
-    A plotly figure alone vanishes when a notebook is exported to HTML, so the figure travels together with a picture of
-    the same numbers that we draw ourselves.
+    A notebook shows it as a picture that we draw ourselves: it follows the notebook's theme and is still there when the
+    file is reopened, exported or mailed, where a plotly figure vanishes. ``.figure`` is the plotly figure of the same
+    numbers, to hover over, to zoom, to change.
 
     Args:
         data: of the run.
@@ -87,7 +87,3 @@ class Figure(Picture):
 
     def __repr__(self) -> str:
         return f"<Figure {self}>"
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        bundle = super()._repr_mimebundle_(include, exclude)
-        return {"application/vnd.plotly.v1+json": json.loads(self.figure.to_json()), **bundle}

@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import os
+import zlib
 from base64 import b64encode
 from functools import cache
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
-from routerlab.views.svg import Element, el
-from routerlab.views.theme import CSS_VARIABLES, LIGHT, THEMED, Theme
+from routerlab.views.svg import Element, el, escape_text, fmt
+from routerlab.views.theme import DARK, LIGHT, THEMED, Theme
 
 __all__ = ["Picture", "canvas", "to_png"]
 
 _FONTS = "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif"
+_DARK_PAGES = ('[data-jp-theme-light="false"]', ".vscode-dark", 'html[theme="dark"]')  # Jupyter, VS Code, Colab
 _FONT_FILES = ("DejaVuSans.ttf", "DejaVuSans-Bold.ttf")
 
 
 class Picture:
     """Something that draws itself as one SVG. Subclasses give `draw` and `__str__`.
 
-    In a notebook it shows as inline SVG in the notebook's own colours; beside that the saved file holds a standalone
-    SVG, a PNG and the text, so that it is still seen where HTML is not shown (GitHub, a PDF, a mail).
+    A notebook shows it light or dark, as its theme is; beside that the saved file holds a standalone SVG, a PNG and the
+    text, so that it is still seen where HTML is not shown (GitHub, a PDF, a mail).
     """
 
     def draw(self, theme: Theme) -> Element:
@@ -36,8 +38,17 @@ class Picture:
 
     @property
     def html(self) -> str:
-        """Inline SVG whose colours follow the page."""
-        return f'<div class="routerlab" style="{CSS_VARIABLES}max-width:100%">{self.draw(THEMED).render()}</div>'
+        """The picture as HTML: light, and dark where the page is.
+
+        The picture stands in an ``img``, not in the page itself: a notebook that is not trusted keeps images, but
+        takes ``svg`` and ``style`` elements out of HTML and would leave the bare texts of the drawing.
+        """
+        light, name = self.svg, f"routerlab-{zlib.crc32(self.svg.encode()):08x}"
+        dark = f'content:url("{_data_uri(self.draw(DARK).render())}")'
+        style = "".join(f"{page} .{name}{{{dark}}}" for page in _DARK_PAGES)
+        width, label = fmt(self.draw(LIGHT).attributes["width"]), escape_text(str(self).partition("\n")[0])
+        image = f'<img class="{name}" src="{_data_uri(light)}" alt="{label}" width="{width}" style="max-width:100%">'
+        return f"<style>{style}</style>{image}"
 
     def png(self, scale: float = 2.0) -> bytes:
         """The picture as PNG; `scale` is pixels per unit (2: sharp on a dense screen)."""
@@ -63,14 +74,20 @@ class Picture:
                 )
         return target
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        svg = self.svg
-        return {
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict[str, Any], dict[str, Any]]:
+        picture = self.draw(LIGHT)
+        svg, size = picture.render(), picture.attributes
+        bundle = {
             "text/html": self.html,
             "image/svg+xml": svg,
             "image/png": b64encode(to_png(svg)).decode(),
             "text/plain": str(self),
         }
+        return bundle, {"image/png": {"width": size["width"], "height": size["height"]}}
+
+
+def _data_uri(svg: str) -> str:
+    return f"data:image/svg+xml;base64,{b64encode(svg.encode()).decode()}"
 
 
 def canvas(width: float, height: float, *children: Element, theme: Theme, label: str) -> Element:

@@ -13,11 +13,12 @@ from routerlab.views.theme import LIGHT, model_colours
 __all__ = ["make_plot"]
 
 _Place = dict[str, int]
+_NOTHING, _FAINT, _GREY = "rgba(0,0,0,0)", "rgba(128,134,144,0.3)", "#808690"  # on any page
 _SHAPES = {"open": "/", "half_open": "."}
 
 
 def make_plot(data: RunData, kind: str, title: str) -> Any:
-    """A figure of one kind (see `Figure`), in plotly's own template, so that a notebook's theme can restyle it."""
+    """A figure of one kind (see `Figure`), in colours that can be read on light and dark pages."""
     import plotly.graph_objects as go
     from plotly.subplots import make_subplots
 
@@ -39,6 +40,9 @@ def make_plot(data: RunData, kind: str, title: str) -> Any:
         draws[kind](figure, go, data, {"row": 1, "col": 1})
         figure.update_layout(height=420)
     figure.update_layout(title=_plain(title), barmode="overlay", margin={"l": 60, "r": 30, "t": 70, "b": 50})
+    figure.update_layout(paper_bgcolor=_NOTHING, plot_bgcolor=_NOTHING, font_color=_GREY)
+    figure.update_xaxes(gridcolor=_FAINT, zerolinecolor=_FAINT)
+    figure.update_yaxes(gridcolor=_FAINT, zerolinecolor=_FAINT)
     return figure
 
 
@@ -85,7 +89,7 @@ def _success(figure: Any, go: Any, data: RunData, place: _Place) -> None:
 
 def _latency(figure: Any, go: Any, data: RunData, place: _Place) -> None:
     values = latencies(data)
-    colours, labels = model_colours(values), _labels(values)
+    colours, labels = model_colours(data.models), _labels(data.models)
     for model, many in values.items():
         step = max(1, len(many) // 2000)
         box = {"boxpoints": "all" if len(many) <= 400 else "outliers", "jitter": 0.4, "pointpos": 0}
@@ -164,7 +168,7 @@ def _breakers(figure: Any, go: Any, data: RunData, place: _Place) -> None:
             )
     away = [(name, at) for name, lane in zip(names, lanes, strict=True) for at in lane.away]
     if away:
-        marks = {"symbol": "triangle-down", "color": LIGHT.ink, "size": 8}
+        marks = {"symbol": "triangle-down", "color": _GREY, "size": 9}
         figure.add_trace(
             go.Scatter(x=[at for _, at in away], y=[n for n, _ in away], mode="markers", marker=marks, name="moved on"),
             **place,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Generator, Iterator
 from types import TracebackType
 from typing import Any, Self
@@ -20,7 +19,8 @@ class Stream:
     """Iterate over it (``for`` or ``async for``): pieces are strings with ``.model`` and ``.restart``.
 
     A piece with ``restart`` set says: throw away what came before, another model has started over. Leaving the loop
-    early does not close the connection by itself; ``close()``, ``with`` or dropping the stream do, at once.
+    early, ``close()`` and ``with`` close the connection at once. (CPython ends a generator as soon as a ``break``
+    drops it; where something else holds it, ``with`` is sure.)
 
     Args:
         call: the call on its way.
@@ -57,7 +57,6 @@ class Stream:
         try:
             while (piece := await self._call.pipe.aget()) is not None:
                 yield piece
-            await asyncio.shield(asyncio.wrap_future(self._call.job.future))
             self._result()
         finally:
             self.close()
@@ -97,10 +96,9 @@ class Stream:
         return Reply(self._result())
 
     def _result(self) -> CallResult:
-        self._call.job.wait()
         error = self._call.job.future.exception()
         if error is not None:
-            raise RouterLabError("the stream was closed before its end") from error
+            raise RouterLabError("the stream was closed before its end")
         result = self._call.job.future.result()
         if result.error is not None:
             raise result.error

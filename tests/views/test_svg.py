@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import doctest
 import importlib
+import re
 import struct
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -51,13 +53,23 @@ def test_cut_texts_fit():
 
 
 def test_a_picture_has_every_form_that_a_notebook_keeps():
-    bundle = Square()._repr_mimebundle_()
+    bundle, metadata = Square()._repr_mimebundle_()
     assert set(bundle) == {"text/html", "image/svg+xml", "image/png", "text/plain"}
-    assert "var(--rl-ink)" in bundle["text/html"]
-    assert "--jp-ui-font-color1" in bundle["text/html"]
+    assert metadata == {"image/png": {"width": 20, "height": 10}}  # the PNG itself has twice as many pixels
     assert "var(" not in bundle["image/svg+xml"]  # a standalone file has no page to ask
     assert "<script" not in bundle["text/html"] + bundle["image/svg+xml"]
     assert bundle["text/plain"] == "a square"
+
+
+def test_a_notebook_that_is_not_trusted_still_shows_the_picture():
+    page = Square().html
+    light, dark = (base64.b64decode(uri).decode() for uri in re.findall(r"base64,([\w+/=]+)", page)[::-1][:2])
+    assert LIGHT.ink in light
+    assert DARK.ink in dark
+    # what such a notebook leaves of HTML: no style, no svg, but images
+    kept = re.sub(r"<style>.*?</style>", "", page)
+    assert re.fullmatch(r"<img [^<>]*>", kept)
+    assert 'alt="a square"' in kept
 
 
 def test_a_png_has_the_size_and_the_text_without_any_system_font():
