@@ -112,8 +112,8 @@ def history_text(data: RunData, width: int = 80) -> str:
 
 
 def _strip(lane: History, length: float, room: int) -> str:
-    """The worst state in each column, so that a short opening can be seen, too."""
-    order: Sequence[str] = ("closed", "half_open", "open")
+    """The rarest state in each column, so that a short opening or a single probe can be seen, too."""
+    order: Sequence[str] = ("closed", "open", "half_open")
     columns = ["closed" if lane.segments else ""] * room
     for segment in lane.segments:
         first = min(room - 1, int(segment.start / length * room))
