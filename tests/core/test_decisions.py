@@ -118,6 +118,8 @@ def test_chance_depends_on_seed_call_and_step_alone() -> None:
     choices = [decide(REQUEST, pool, snapshots, seed=seed).chosen for seed in range(40)]
     assert choices == [decide(REQUEST, pool, snapshots, seed=seed).chosen for seed in range(40)]
     assert set(choices) == {A, B, C}
+    others = [CompletionRequest(f"call-{number}", "generation", "", ()) for number in range(40)]
+    assert len({decide(other, pool, snapshots, seed=0).chosen for other in others}) == 3
     steps = [decide(REQUEST, pool, snapshots, seed=0, step=step).chosen for step in range(40)]
     assert len(set(steps)) == 3
 

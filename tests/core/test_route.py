@@ -232,6 +232,37 @@ class TestTheTurn:
         assert action.model == B
 
 
+def test_all_waits_for_cooling_models_together_have_a_limit() -> None:
+    route = make_route()
+
+    def cooling(until: float) -> dict[str, dict[str, Any]]:
+        return {letter: {"cooling_until": until} for letter in "abc"}
+
+    assert route.start(seen(**cooling(T + 40.0)), T) == moves.Wait(pytest.approx(40.0))
+    now = T + 40.0  # others have prolonged it meanwhile
+    action = route.receive(moves.Waited(), seen(now, **cooling(now + 40.0)), now)
+    assert isinstance(action, moves.Finish)
+    assert isinstance(action.error, errors.NoModelAvailableError)
+    assert action.error.retry_after_s == pytest.approx(40.0)
+
+
+@pytest.mark.parametrize("now", [61.9, 1000.1, 123456.7, 1e7 + 0.3])
+def test_a_wait_of_exactly_the_limit_is_within_it_whatever_the_clock_shows(now: float) -> None:
+    """(now + 60) - now may be a little more than 60, and (now + 3) - now than 3."""
+    limited = ProviderError("slow down", status=429, retry_after_s=60.0)
+    alone = {"b": {"out_because": "key"}, "c": {"out_because": "key"}}
+    route = make_route()
+    route.start(seen(now, **alone), now)
+    cooling = {"a": {"cooling_until": now + 60.0}}
+    assert route.receive(moves.Failed(limited), seen(now, **cooling, **alone), now) == moves.Wait(pytest.approx(60.0))
+
+    short = ProviderError("slow down", status=429, retry_after_s=3.0)
+    route = make_route()
+    route.start(seen(now), now)
+    action = route.receive(moves.Failed(short), seen(now, a={"cooling_until": now + 3.0}), now)
+    assert action == moves.Wait(pytest.approx(3.0))
+
+
 def test_the_reasons_of_attempts() -> None:
     cooled = make_route()
     cooling = {letter: {"cooling_until": T + 5.0} for letter in "abc"}

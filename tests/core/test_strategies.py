@@ -115,6 +115,7 @@ class TestStickUntilFailure:
         for event in (Feedback("chosen", A, 0.0), Feedback("failed", A, 1.0), Feedback("answered", B, 2.0)):
             memory = strategy.learn(memory, event)
         memory = strategy.learn(memory, Feedback("failed", A, 11.0))
+        assert order(strategy, at(11.0), memory)[0] == B
         memory = strategy.learn(memory, Feedback("answered", B, 11.5))
         assert order(strategy, at(12.0), memory)[0] == B
         assert order(strategy, at(20.9), memory)[0] == B
