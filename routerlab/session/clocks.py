@@ -49,7 +49,7 @@ class Watch:
             if limit is not None:
                 self._limits[name], self._ends[name] = limit, now + limit
         self._idle_s = clocks.idle_s
-        self._paused_at = 0.0
+        self._paused_at: float | None = None
 
     async def __aenter__(self) -> Self:
         await self._timer.__aenter__()
@@ -79,20 +79,29 @@ class Watch:
     def pause(self) -> None:
         """The reader is behind: idle and total stand still, the deadline does not."""
         self._paused_at = self._now()
-        self._timer.reschedule(self._ends.get("deadline"))
+        self._arm()
 
     def resume(self) -> None:
         """The reader has caught up."""
-        pause = self._now() - self._paused_at
+        if self._paused_at is None:
+            return
+        pause, self._paused_at = self._now() - self._paused_at, None
         for name in ("idle", "total"):
             if name in self._ends:
                 self._ends[name] += pause
         self._arm()
 
+    def _running(self) -> dict[str, float]:
+        """The clocks that run now, with their ends."""
+        if self._paused_at is None:
+            return self._ends
+        return {name: end for name, end in self._ends.items() if name == "deadline"}
+
     def _arm(self) -> None:
-        self._timer.reschedule(min(self._ends.values()) if self._ends else None)
+        self._timer.reschedule(min(self._running().values(), default=None))
 
     def _ran_out(self) -> ProviderError:
-        name = min(self._ends, key=self._ends.__getitem__)
+        ends = self._running()
+        name = min(ends, key=ends.__getitem__)
         faults = {"deadline": Fault.DEADLINE, "takeover": Fault.TAKEOVER}
         return ProviderError(_WORDS[name].format(self._limits[name]), fault=faults.get(name, Fault.TIMEOUT), clock=name)
