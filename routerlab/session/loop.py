@@ -12,19 +12,21 @@ import contextlib
 import threading
 import time
 import weakref
-from collections.abc import Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from typing import Any, Generic, TypeVar
 
 from routerlab.core.errors import LabClosedError, RouterLabError
 
-__all__ = ["Job", "LoopThread", "ticking"]
+__all__ = ["Job", "LoopThread", "refuse_own_loop", "ticking"]
 
 T = TypeVar("T")
 
 _SLICE_S = 0.2  # how long a waiting thread or a foreign loop sleeps at most before it looks for an interrupt
 _BEAT_S = 0.25  # how often the loop's lag is measured
 _LAG_WEIGHT = 0.3
-_PATIENCE_S = 5.0  # how long an interrupted caller waits for the cleanup
+_PATIENCE_S = 5.0  # how long the cleanup of a cancelled coroutine may take
+_CLOSED = "this lab is closed; make a new one with rl.Lab(...)"
+_OWN_LOOP = "a sync verb cannot be used inside the lab's own loop: await its a… twin instead"
 
 
 class Job(Generic[T]):
@@ -60,15 +62,20 @@ class Job(Generic[T]):
 
     def _cancel(self) -> None:
         if self._task is not None:  # `_start` was scheduled before
-            self._task.cancel()
+            self._loop.call_soon(self._task.cancel)  # after its first step: what never began cannot clean up
 
     def done(self) -> bool:
         return self.future.done()
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Whether it has ended within so many seconds; waits in slices, so that an interrupt is seen everywhere."""
+        """Whether it has ended within so many seconds; waits in slices, so that an interrupt is seen everywhere.
+
+        Raises:
+            RouterLabError: it has not, and this is its own loop, which must not wait for itself.
+        """
         end = None if timeout is None else time.monotonic() + timeout
         while not self.future.done():
+            refuse_own_loop(self._loop)
             left = _SLICE_S if end is None else min(_SLICE_S, end - time.monotonic())
             if left <= 0:
                 return False
@@ -87,6 +94,7 @@ class LoopThread:
         self.loop = asyncio.new_event_loop()
         self.lag_s = 0.0  # how late the loop wakes up of late (moving average): what a busy cell costs every call
         self.closed = False
+        self._last: Callable[[], Awaitable[None]] | None = None
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
@@ -101,28 +109,40 @@ class LoopThread:
             if not self.closed:
                 return Job(self.loop, work)
         work.close()
-        raise LabClosedError("this lab is closed; make a new one with rl.Lab(...)")
+        raise LabClosedError(_CLOSED)
+
+    def check_open(self) -> None:
+        """Raise a `LabClosedError` where the loop was stopped."""
+        if self.closed:
+            raise LabClosedError(_CLOSED)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine to its end and return its result. On an interrupt it is cancelled and cleaned up first.
 
         Raises:
             RouterLabError: called in the loop's own thread, where waiting would block what is waited for.
-            LabClosedError: the loop was stopped.
+            LabClosedError: the loop was stopped, before or in the meantime.
         """
         if self.is_current():
             work.close()
-            raise RouterLabError("a sync verb cannot be used inside the lab's own loop: await its a… twin instead")
+            raise RouterLabError(_OWN_LOOP)
         job = self.submit(work)
         try:
             job.wait()
         except KeyboardInterrupt:
             _cancel(job)
             raise
-        return job.future.result()
+        try:
+            return job.future.result()
+        except concurrent.futures.CancelledError:
+            raise LabClosedError(_CLOSED) from None  # nobody else cancels it
 
     async def bridge(self, work: Coroutine[Any, Any, T]) -> T:
-        """Await a coroutine that runs in the lab's loop from another loop; cancelling one cancels the other."""
+        """Await a coroutine that runs in the lab's loop from another loop; cancelling the one cancels the other.
+
+        Raises:
+            LabClosedError: the loop was stopped, before or in the meantime.
+        """
         foreign = asyncio.get_running_loop()
         if foreign is self.loop:
             return await work
@@ -132,26 +152,30 @@ class LoopThread:
             try:
                 return await asyncio.shield(mirror)
             except asyncio.CancelledError:
+                if job.done() and self.closed and not _is_cancelled():
+                    raise LabClosedError(_CLOSED) from None
                 job.cancel()
                 await asyncio.wait([mirror], timeout=_PATIENCE_S)
                 if mirror.done() and not mirror.cancelled():
                     mirror.exception()  # seen: the cancellation is what the caller hears of
                 raise
-            except concurrent.futures.CancelledError:
-                raise asyncio.CancelledError from None
 
     def is_current(self) -> bool:
         """Whether the caller is the loop's own thread."""
         return threading.get_ident() == self._thread.ident
 
-    def stop(self) -> None:
-        """Cancel what still runs, close the loop, end the thread. Calling it twice is fine."""
+    def stop(self, last: Callable[[], Awaitable[None]] | None = None) -> None:
+        """Take nothing more, cancel what still runs, close the loop, end the thread. Calling it twice is fine.
+
+        Args:
+            last: done in the loop when everything else has ended.
+        """
         with self._lock:
             if not self.closed:
-                self.closed = True
+                self.closed, self._last = True, last
                 self.loop.call_soon_threadsafe(self.loop.stop)
         if not self.is_current():
-            self._thread.join(timeout=10)
+            self._thread.join(timeout=3 * _PATIENCE_S)
 
     def _run(self) -> None:
         asyncio.set_event_loop(self.loop)
@@ -167,15 +191,41 @@ class LoopThread:
         self.loop.call_later(_BEAT_S, self._beat, self.loop.time() + _BEAT_S)
 
     def _clean_up(self) -> None:
-        tasks = asyncio.all_tasks(self.loop)
+        try:
+            self.loop.run_until_complete(self._end())
+            self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+            self.loop.run_until_complete(self.loop.shutdown_default_executor())
+        finally:
+            asyncio.set_event_loop(None)
+            self.loop.close()
+
+    async def _end(self) -> None:
+        await asyncio.sleep(0)  # what was submitted last takes its first step: else it could not clean up
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
         for task in tasks:
             task.cancel()
         if tasks:
-            self.loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
-        self.loop.run_until_complete(self.loop.shutdown_asyncgens())
-        self.loop.run_until_complete(self.loop.shutdown_default_executor())
-        asyncio.set_event_loop(None)
-        self.loop.close()
+            ended, _ = await asyncio.wait(tasks, timeout=_PATIENCE_S)
+            for task in ended:
+                if not task.cancelled():
+                    task.exception()  # seen
+        if self._last is not None:
+            await self._last()
+
+
+def refuse_own_loop(loop: asyncio.AbstractEventLoop) -> None:
+    """Raise a `RouterLabError` where this thread runs `loop`: waiting would block what is waited for."""
+    try:
+        running = asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    if running is loop:
+        raise RouterLabError(_OWN_LOOP)
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _cancel(job: Job[Any]) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Self
 
-from routerlab.session.loop import ticking
+from routerlab.session.loop import refuse_own_loop, ticking
 
 __all__ = ["Piece", "Pipe"]
 
@@ -84,7 +85,12 @@ class Pipe:
     # -- the reader, anywhere --------------------------------------------------------------------------------------
 
     def get(self) -> Piece | None:
-        """The next piece, waited for; None: the stream has ended."""
+        """The next piece, waited for; None: the stream has ended.
+
+        Raises:
+            RouterLabError: called in the writer's loop, which would wait for itself.
+        """
+        refuse_own_loop(self._loop)
         event = threading.Event()
         while True:
             piece, ended = self._take(event.set)
@@ -98,7 +104,7 @@ class Pipe:
         """The next piece, awaited in the reader's own loop; None: the stream has ended."""
         loop, event = asyncio.get_running_loop(), asyncio.Event()
         while True:
-            piece, ended = self._take(lambda: loop.call_soon_threadsafe(event.set))
+            piece, ended = self._take(lambda: _call_in(loop, event.set))
             if piece is not None or ended:
                 return piece
             with ticking(loop):
@@ -111,7 +117,7 @@ class Pipe:
                 piece = self._pieces.popleft()
                 if self._drained is not None and len(self._pieces) <= _ROOM // 2:
                     drained, self._drained = self._drained, None
-                    self._loop.call_soon_threadsafe(_resolve, drained)
+                    _call_in(self._loop, lambda: _resolve(drained))
                 return piece, False
             if not self._ended:
                 self._wake = wake  # type: ignore[assignment]  # what it returns is of no interest
@@ -121,3 +127,8 @@ class Pipe:
 def _resolve(future: asyncio.Future[None]) -> None:
     if not future.done():
         future.set_result(None)
+
+
+def _call_in(loop: asyncio.AbstractEventLoop, callback: Callable[[], object]) -> None:
+    with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits there any more
+        loop.call_soon_threadsafe(callback)

@@ -91,15 +91,15 @@ class Stream:
         Raises:
             RouterLabError: the stream has not ended yet, or was closed before its end.
         """
-        if not self._call.job.done():
+        if not self._closed and not self._call.job.done():
             raise RouterLabError("the stream has not ended yet: iterate over it first")
         return Reply(self._result())
 
     def _result(self) -> CallResult:
-        error = self._call.job.future.exception()
-        if error is not None:
+        job = self._call.job
+        if not job.done() or job.future.exception() is not None:
             raise RouterLabError("the stream was closed before its end")
-        result = self._call.job.future.result()
+        result = job.future.result()
         if result.error is not None:
             raise result.error
         return result
@@ -108,5 +108,6 @@ class Stream:
         self.close()
 
     def __repr__(self) -> str:
-        state = "closed" if self._closed else "ended" if self._call.job.done() else "open"
+        job = self._call.job
+        state = "open" if not job.done() else "closed" if job.future.exception() else "ended"
         return f"<Stream {state}>"
