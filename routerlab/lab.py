@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import os
-import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from routerlab.core.capabilities import CHAT, EMBEDDING
-from routerlab.core.errors import ConfigurationError
+from routerlab.core.errors import ConfigurationError, RouterLabError
 from routerlab.core.redact import Redactor
-from routerlab.core.types import Message
+from routerlab.session.closing import close_with
 from routerlab.session.config import LabConfig, load_config
 from routerlab.session.recorder import Recorder
 from routerlab.session.results import CallResult, CallSpec
 from routerlab.session.session import Session
+from routerlab.session.specs import Prompt, chat_spec, embed_spec, limit_s
 from routerlab.session.store import Store
 
 if TYPE_CHECKING:
@@ -33,9 +32,6 @@ if TYPE_CHECKING:
 __all__ = ["Breaker", "Lab"]
 
 _RUN_STORE = ".routerlab/runs.db"
-_DATA_ENDINGS = (".jsonl", ".json", ".csv", ".tsv", ".parquet", ".ndjson")
-
-Prompt = str | Sequence[Message]
 
 
 class Lab:
@@ -83,7 +79,7 @@ class Lab:
             recorder.close()
             raise
         self._faults: FaultController | None = None
-        self._finalizer = weakref.finalize(self, self._session.close)
+        close_with(self, self._session)
 
     @classmethod
     def demo(cls, **options: Any) -> Self:
@@ -114,10 +110,16 @@ class Lab:
 
         Raises:
             ConfigurationError: no key was found, or a named provider's key is missing.
+            RequestError: the first provider did not list its models.
         """
+        from routerlab.session.config_file import read_dotenv
         from routerlab.session.discovery import config_from_env
 
-        config, report = config_from_env(None if models is None else list(models), os.environ)
+        names = [models] if isinstance(models, str) else None if models is None else list(models)
+        try:
+            config, report = config_from_env(names, {**read_dotenv(Path(".env")), **os.environ})
+        except RouterLabError as error:  # the frames that it came through hold the environment, with the keys
+            raise error.with_traceback(None) from error.__cause__
         if report:
             print(report)  # noqa: T201 - the user asked what is there
         return cls(config, **options)
@@ -130,7 +132,7 @@ class Lab:
         Args:
             prompt: a string, or messages in OpenAI's shape.
             options: ``pool`` or ``model`` choose who answers; ``system`` puts a system message first; ``deadline``
-                limits the whole call in seconds; everything else (``max_tokens``, ``temperature``, ``tools``, …) goes
+                limits the whole call (seconds, or ``"30s"``); everything else (``max_tokens``, ``temperature``, …) goes
                 to the model.
 
         Returns:
@@ -139,11 +141,12 @@ class Lab:
         Raises:
             RequestError: the request failed; its class says what can be done (`routerlab.core.errors`).
         """
-        return _reply(self._session.run(self._session.call(_chat_spec(prompt, options, "chat"))))
+        return _reply(_checked(self._session.run(self._session.call(chat_spec(prompt, options, "chat")))))
 
     async def achat(self, prompt: Prompt, **options: Any) -> Reply:
         """`chat`, to be awaited in any event loop."""
-        return _reply(await self._session.loop.bridge(self._session.call(_chat_spec(prompt, options, "chat"))))
+        spec = chat_spec(prompt, options, "chat")
+        return _reply(_checked(await self._session.loop.bridge(self._session.call(spec))))
 
     def stream(self, prompt: Prompt, **options: Any) -> Stream:
         """Ask a question and get the answer piece by piece; arguments as for `chat`.
@@ -153,7 +156,7 @@ class Lab:
         """
         from routerlab.views.stream import Stream
 
-        return Stream(self._session.stream(_chat_spec(prompt, options, "stream", stream=True)))
+        return Stream(self._session.stream(chat_spec(prompt, options, "stream", stream=True)))
 
     def astream(self, prompt: Prompt, **options: Any) -> Stream:
         """`stream`, for ``async for`` in any event loop."""
@@ -161,17 +164,17 @@ class Lab:
 
     def embed(self, texts: str | Sequence[str], **options: Any) -> EmbeddingReply:
         """Turn texts into vectors; ``pool``, ``model`` and ``deadline`` as for `chat`, the rest goes to the model."""
-        return _embedding(self._session.run(self._session.call(_embed_spec(texts, options))))
+        return _embedding(_checked(self._session.run(self._session.call(embed_spec(texts, options)))))
 
     async def aembed(self, texts: str | Sequence[str], **options: Any) -> EmbeddingReply:
         """`embed`, to be awaited in any event loop."""
-        return _embedding(await self._session.loop.bridge(self._session.call(_embed_spec(texts, options))))
+        return _embedding(_checked(await self._session.loop.bridge(self._session.call(embed_spec(texts, options)))))
 
     def explain(self, prompt: Prompt, **options: Any) -> Explanation:
         """Who would be chosen for this call now, and why not the others; nothing is sent, nothing changes."""
         from routerlab.views.explanation import Explanation
 
-        return Explanation(self._session.explain(_chat_spec(prompt, options, "chat")))
+        return Explanation(self._session.explain(chat_spec(prompt, options, "chat")))
 
     # -- what happened ---------------------------------------------------------------------------------------------
 
@@ -231,7 +234,7 @@ class Lab:
         name: str | None = None,
         system: str | None = None,
         stream: bool = False,
-        deadline: float | None = None,
+        deadline: float | str | None = None,
         wait: bool = True,
         **params: Any,
     ) -> Run:
@@ -248,7 +251,7 @@ class Lab:
             name: of the run; made up and shown where none is given.
             system: a system message for items without one.
             stream: ask for answers piece by piece, so that the time to the first token is measured.
-            deadline: seconds for each call, all attempts and waits included.
+            deadline: for each call, all attempts and waits included: seconds, or ``"30s"``.
             wait: False: return at once; the run goes on in the background (``stop()``, ``wait()``, ``progress``).
             params: ``max_tokens``, ``temperature``, … for every call.
 
@@ -258,7 +261,7 @@ class Lab:
         from routerlab.views.progress import watch
 
         options = {"scorers": scorers, "concurrency": concurrency, "repeats": repeats, "budget_usd": budget_usd}
-        options |= {"name": name, "system": system, "stream": stream, "deadline_s": deadline}
+        options |= {"name": name, "system": system, "stream": stream, "deadline_s": limit_s(deadline)}
         run = self._start_run(dataset, models, pool, params, options)
         return watch(run) if wait else run
 
@@ -282,6 +285,7 @@ class Lab:
         from routerlab.experiments.scorers import resolve_scorers
         from routerlab.views.run import Run
 
+        self._session.check_open()  # before a store is opened that nobody would close
         if isinstance(dataset, (str, Path)):
             raise ConfigurationError(f"{str(dataset)!r} is not a dataset yet: pass rl.load_dataset({str(dataset)!r})")
         names = [models] if isinstance(models, str) else list(models or ())
@@ -319,7 +323,7 @@ class Lab:
         from routerlab.simulation.traffic import parse_rate, poisson
 
         texts = list(prompts) if prompts else [item.prompt for item in load_dataset("quickstart_qa") if item.prompt]
-        spec = _chat_spec("traffic", options, "traffic")
+        spec = chat_spec("traffic", options, "traffic")
         return Traffic(self._session, poisson(parse_rate(rate), Chance(seed, "traffic")), texts, spec)
 
     # -- by hand ---------------------------------------------------------------------------------------------------
@@ -355,7 +359,7 @@ class Lab:
 
     def close(self) -> None:
         """Cancel what runs, close all connections, write out the records. Frames can still be read afterwards."""
-        self._finalizer()
+        self._session.close()
 
     @property
     def closed(self) -> bool:
@@ -406,63 +410,25 @@ class Breaker:
         return f"<Breaker of {self.model}: {snapshot.breaker}{probe}>"
 
 
-def _chat_spec(prompt: Prompt, options: Mapping[str, Any], purpose: str, *, stream: bool = False) -> CallSpec:
-    params = dict(options)
-    route = {name: params.pop(name, None) for name in ("pool", "model")}
-    deadline, system = params.pop("deadline", None), params.pop("system", None)
-    messages = _messages(prompt)
-    if system is not None:
-        messages = ({"role": "system", "content": system}, *messages)
-    return CallSpec(
-        messages=messages, params=params, capability=CHAT, stream=stream, deadline_s=deadline, purpose=purpose, **route
-    )
-
-
-def _messages(prompt: Prompt) -> tuple[Message, ...]:
-    if isinstance(prompt, str):
-        return ({"role": "user", "content": _not_a_file(prompt)},)
-    messages: list[Any] = list(prompt) if isinstance(prompt, Sequence) else []
-    if messages and all(isinstance(message, Mapping) and "role" in message for message in messages):
-        return tuple(messages)
-    raise ConfigurationError(
-        "a prompt is a string or a list of messages such as {'role': 'user', 'content': '…'}, "
-        f"not {type(prompt).__name__}"
-    )
-
-
-def _not_a_file(prompt: str) -> str:
-    """A string is always a prompt; one that is meant as a dataset is a mistake worth telling."""
-    if not prompt.strip():
-        raise ConfigurationError("the prompt is empty")
-    if len(prompt) < 256 and "\n" not in prompt and (prompt.lower().endswith(_DATA_ENDINGS) or os.path.isfile(prompt)):
-        raise ConfigurationError(
-            f"{prompt!r} looks like a file, but a string is always a prompt: "
-            f"use lab.replay(rl.load_dataset({prompt!r})) for a dataset"
-        )
-    return prompt
-
-
-def _embed_spec(texts: str | Sequence[str], options: Mapping[str, Any]) -> CallSpec:
-    inputs = (texts,) if isinstance(texts, str) else tuple(texts)
-    if not inputs or not all(isinstance(text, str) for text in inputs):
-        raise ConfigurationError("embed takes a string or a list of strings, at least one")
-    params = dict(options)
-    route = {name: params.pop(name, None) for name in ("pool", "model")}
-    deadline = params.pop("deadline", None)
-    return CallSpec(inputs=inputs, params=params, capability=EMBEDDING, deadline_s=deadline, purpose="embed", **route)
+def _checked(result: CallResult) -> CallResult:
+    """The result of a call that succeeded; raises the error of one that failed."""
+    error = result.error
+    if error is None:
+        return result
+    del result  # this frame is in the error's traceback: it would hold itself, and the lab, until the next collection
+    try:
+        raise error
+    finally:
+        del error
 
 
 def _reply(result: CallResult) -> Reply:
     from routerlab.views.reply import Reply
 
-    if result.error is not None:
-        raise result.error
     return Reply(result)
 
 
 def _embedding(result: CallResult) -> EmbeddingReply:
     from routerlab.views.reply import EmbeddingReply
 
-    if result.error is not None:
-        raise result.error
     return EmbeddingReply(result)

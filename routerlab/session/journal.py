@@ -155,7 +155,7 @@ def call_row(
         "latency_s": span.ended_at - span.started_at,
         "backoff_s": span.backoff_s,
         "truncated": finish_reason == "length",
-        "dropped_params": ", ".join(sorted(dropped)) or None,
+        "dropped_params": sorted(dropped) or None,
     }
 
 

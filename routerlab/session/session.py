@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import secrets
 import threading
 import time
@@ -17,13 +16,15 @@ from routerlab.core.errors import ConfigurationError, StoreError
 from routerlab.core.health import Health, HealthEvent, LatencyTarget, ModelSettings
 from routerlab.core.strategies import Priority, make_strategy
 from routerlab.core.suggest import nearest
-from routerlab.core.types import CompletionRequest, EmbeddingRequest, ModelSnapshot, Needs, TokenUsage
+from routerlab.core.types import CompletionRequest, EmbeddingRequest, ModelSnapshot, TokenUsage
 from routerlab.providers.base import ProviderConnector
+from routerlab.session.attempt import Desk
 from routerlab.session.config import LabConfig
-from routerlab.session.driver import Call, Desk, Sink
+from routerlab.session.driver import Call, Sink
 from routerlab.session.journal import decision_row, event_row
 from routerlab.session.kinds import load_kind
 from routerlab.session.loop import Job, LoopThread
+from routerlab.session.needs import needs_of
 from routerlab.session.pipe import Pipe
 from routerlab.session.prices import cost_usd, price_of
 from routerlab.session.recorder import Recorder
@@ -33,8 +34,7 @@ __all__ = ["Session", "StreamCall"]
 
 T = TypeVar("T")
 
-_CHARS_PER_TOKEN = 6  # a low estimate of the prompt's size: a model is left out only where it surely cannot hold it
-_CLOSE_S = 10.0
+_CLOSE_S = 5.0  # for all connectors together
 
 
 class StreamCall:
@@ -75,11 +75,12 @@ class Session:
         }
         self._implicit: dict[str, Pool] = {}
         self.connectors: dict[str, ProviderConnector] = {}
+        self.loop = LoopThread()
         try:
-            for name, provider in config.providers.items():
-                self.connectors[name] = load_kind(provider.kind)(name, provider.options)
-        finally:
-            self.loop = LoopThread()
+            self._connect()
+        except BaseException:
+            self.loop.stop(self._let_go)
+            raise
         self.desk = Desk(
             health=self.health,
             connectors=self.connectors,
@@ -91,7 +92,19 @@ class Session:
         )
         self.store_error: StoreError | None = None
         self._closing = threading.Lock()
-        self._closed = False
+
+    def _connect(self) -> None:
+        """Make every provider's connector; their mistakes are told all at once."""
+        problems: list[str] = []
+        for name, provider in self.config.providers.items():
+            try:
+                self.connectors[name] = load_kind(provider.kind)(name, provider.options)
+            except ConfigurationError as error:
+                if len(self.config.providers) == 1:
+                    raise
+                problems += error.problems or [f"providers.{name}: {error}"]
+        if problems:
+            raise ConfigurationError("\n- ".join(["the configuration has mistakes:", *problems]), problems)
 
     # -- calls -----------------------------------------------------------------------------------------------------
 
@@ -104,13 +117,9 @@ class Session:
         """Start a streamed call, from any thread."""
         self.pool_for(spec)  # a mistake in the call is the caller's, here and now
         pipe = Pipe(self.loop.loop)
-        return StreamCall(pipe, self.loop.submit(self._pump(spec, pipe)))
-
-    async def _pump(self, spec: CallSpec, pipe: Pipe) -> CallResult:
-        try:
-            return await self.call(spec, pipe)
-        finally:
-            pipe.end()
+        job = self.loop.submit(self.call(spec, pipe))
+        job.future.add_done_callback(lambda _: pipe.end())
+        return StreamCall(pipe, job)
 
     def explain(self, spec: CallSpec) -> dict[str, Any]:
         """The decision that would be taken now, as a row with its ``candidates``; nothing is sent or changed."""
@@ -126,7 +135,7 @@ class Session:
         call_id = secrets.token_hex(8)
         if spec.inputs:
             return EmbeddingRequest(call_id, "", spec.inputs, spec.params, spec.deadline_s, capability=spec.capability)
-        needs = _needs(spec, drop_params=self.config.drop_params)
+        needs = needs_of(spec, drop_params=self.config.drop_params)
         return CompletionRequest(
             call_id, spec.capability, "", spec.messages, spec.params, spec.stream, needs, spec.deadline_s
         )
@@ -260,49 +269,31 @@ class Session:
 
     @property
     def closed(self) -> bool:
-        return self._closed
+        return self.loop.closed
+
+    def check_open(self) -> None:
+        """Raise a `LabClosedError` where it was closed."""
+        self.loop.check_open()
 
     def close(self) -> None:
-        """Cancel what runs, let go of every connection, write out the records. Calling it twice is fine."""
-        if self.loop.is_current():  # a garbage collection may come anywhere, here too: waiting would block ourselves
+        """Cancel what runs, let go of every connection, write out the records. Calling it twice is fine.
+
+        Raises:
+            StoreError: some records could not be written.
+        """
+        if self.loop.is_current():  # waiting would block ourselves
             threading.Thread(target=self.close, name="routerlab-close").start()
             return
         with self._closing:
-            if self._closed:
-                return
-            self._closed = True
             try:
-                self.loop.run(self._let_go())
+                self.loop.stop(self._let_go)
             finally:
-                self.loop.stop()
                 self.recorder.close()
 
     async def _let_go(self) -> None:
-        others = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in others:
-            task.cancel()
-        async with asyncio.timeout(_CLOSE_S):
-            await asyncio.gather(*others, return_exceptions=True)
-            await asyncio.gather(*(connector.close() for connector in self.connectors.values()))
-
-
-def _needs(spec: CallSpec, *, drop_params: bool) -> Needs:
-    """What a model must be able to do, read off the call."""
-    features = set()
-    params: Mapping[str, Any] = spec.params
-    if params.get("tools") and not drop_params:
-        features.add("tools")
-    if params.get("response_format") and not drop_params:
-        features.add("json")
-    chars = 0
-    for message in spec.messages:
-        content = message.get("content")
-        if isinstance(content, str):
-            chars += len(content)
-            continue
-        for part in content or ():
-            if isinstance(part, Mapping) and part.get("type") in ("image_url", "image"):
-                features.add("vision")
-            elif isinstance(part, Mapping):
-                chars += len(json.dumps(part.get("text", "")))
-    return Needs(frozenset(features), chars // _CHARS_PER_TOKEN)
+        closing = [asyncio.ensure_future(connector.close()) for connector in self.connectors.values()]
+        if closing:
+            await asyncio.wait(closing, timeout=_CLOSE_S)
+        for name, task in zip(self.connectors, closing, strict=True):
+            if task.done() and not task.cancelled() and (error := task.exception()) is not None:
+                warnings.warn(f"provider {name!r} was not closed: {type(error).__name__}", RuntimeWarning, stacklevel=2)
