@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from routerlab.core.capabilities import CHAT
-from routerlab.core.errors import ConfigurationError
+from routerlab.core.errors import ConfigurationError, RequestError
+from routerlab.core.failures import ProviderError, classify
 from routerlab.core.types import split_model
 from routerlab.providers.presets import PRESETS
 from routerlab.session.kinds import load_kind
@@ -34,6 +35,7 @@ def config_from_env(models: Sequence[str] | None, environ: Mapping[str, str]) ->
 
     Raises:
         ConfigurationError: nothing was found, or a named model has no known provider.
+        RequestError: the first provider could not be asked for its models; which one, as for a call.
     """
     if models is not None:
         return _named(models, environ), ""
@@ -63,8 +65,13 @@ def _named(models: Sequence[str], environ: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _place(provider: str, environ: Mapping[str, str]) -> dict[str, str]:
+    """Where a provider is, if the environment says so; its key, set beside that address, is meant for it."""
     url = environ.get(f"{provider.upper()}_BASE_URL")
-    return {"base_url": url} if url else {}
+    if not url:
+        return {}
+    preset = PRESETS.get(provider)
+    variable = preset.api_key_env if preset else ""
+    return {"base_url": url, **({"api_key": f"${{env:{variable}}}"} if environ.get(variable) else {})}
 
 
 def _listed(provider: str, environ: Mapping[str, str]) -> list[str]:
@@ -77,6 +84,9 @@ def _listed(provider: str, environ: Mapping[str, str]) -> list[str]:
         async def ask() -> list[str]:
             try:
                 return [model.name for model in await connector.list_models()]
+            except ProviderError as error:
+                kind = classify(error).error or RequestError
+                raise kind(f"{provider} was asked for its models: {error.message}", status=error.status) from error
             finally:
                 await connector.close()
 
