@@ -72,28 +72,33 @@ class InjectingConnector(ProviderConnector):
 
     async def complete(self, request: CompletionRequest) -> CompletionResponse:
         """Answer one chat request, unless a fault is active."""
-        slowness = await self._before(request.model, stream=False)
+        await self._before(request.model)
         started = time.monotonic()
         response = await self._inner.complete(request)
-        await asyncio.sleep((time.monotonic() - started) * slowness)
+        await self._linger(request.model, time.monotonic() - started)
         return response
 
     async def embed(self, request: EmbeddingRequest) -> EmbeddingResponse:
         """Return the vectors, unless a fault is active."""
-        await self._before(request.model, stream=False)
-        return await self._inner.embed(request)
+        await self._before(request.model)
+        started = time.monotonic()
+        response = await self._inner.embed(request)
+        await self._linger(request.model, time.monotonic() - started)
+        return response
 
     async def stream(self, request: CompletionRequest) -> AsyncGenerator[Delta, None]:
         """Answer piece by piece, as far as the active faults let it come."""
-        script = self._script(request.model, stream=True)
-        left, error = await _lead_in(script)
+        left, error = await _lead_in(self._script(request.model, stream=True))
+        asked = time.monotonic()
         async with aclosing(self._inner.stream(request)) as deltas:
             async for delta in deltas:
+                await self._linger(request.model, time.monotonic() - asked)
                 if left is not None and delta.text:
                     if left <= 0:
                         await _break(error)
                     left -= 1
                 yield delta
+                asked = time.monotonic()
         if left is not None:
             await _break(error)
 
@@ -105,14 +110,18 @@ class InjectingConnector(ProviderConnector):
         """Close the real connector."""
         await self._inner.close()
 
-    async def _before(self, model: str, *, stream: bool) -> float:
-        """Break the request here, where a fault says so; else how much longer than usual it is to take (a factor)."""
-        active = self._faults.faults_for(f"{self.name}/{model}")
-        left, error = await _lead_in(self._script(model, stream=stream))
+    async def _before(self, model: str) -> None:
+        """Break a request here, where a fault says so: the provider is not asked."""
+        left, error = await _lead_in(self._script(model, stream=False))
         if left is not None:
             await _break(error)
-        factors = [float(fault.options.get("factor", 1.0)) for fault in active if fault.kind == "slow"]
-        return math.prod(factors) - 1.0 if factors else 0.0
+
+    async def _linger(self, model: str, took_s: float) -> None:
+        """Make what took so long take longer, by the factor of the active faults."""
+        active = self._faults.faults_for(f"{self.name}/{model}")
+        factor = math.prod(float(fault.options.get("factor", 1.0)) for fault in active if fault.kind == "slow")
+        if factor > 1.0:
+            await asyncio.sleep(took_s * (factor - 1.0))
 
     def _script(self, model: str, *, stream: bool) -> Script:
         """A made-up answer with the active faults applied to it."""
