@@ -24,6 +24,12 @@ class Traffic:
         prompts: taken in turn.
         spec: everything of a call but its prompt.
         limit: calls in flight at most; when they are all out, a call is left out and counted as ``skipped``.
+
+    Attributes:
+        sent: how many were ``ok``, ``failed``, ``skipped``.
+
+    Raises:
+        ConfigurationError: no model or pool has the name that `spec` gives.
     """
 
     def __init__(
@@ -31,6 +37,7 @@ class Traffic:
     ) -> None:
         self.sent = Counter[str]()
         self._call: Callable[[CallSpec], Awaitable[CallResult]] = session.call
+        session.pool_for(spec)  # a mistake is told here and now: nobody looks at a background task
         self._gaps, self._prompts, self._spec, self._limit = gaps, itertools.cycle(prompts), spec, limit
         self._job = session.submit(self._run())
 
@@ -39,7 +46,7 @@ class Traffic:
         return not self._job.done()
 
     def stop(self) -> None:
-        """Send nothing more and cancel what is in flight. Calling it twice is fine."""
+        """Send nothing more, cancel what is in flight and wait for that. Calling it twice is fine."""
         self._job.cancel()
         self._job.wait(5.0)
 
