@@ -1,5 +1,6 @@
 """A real Jupyter kernel to run cells in, as a notebook does: requests in, messages out, interrupts as signals."""
 
+import contextlib
 import json
 import os
 import queue
@@ -54,6 +55,8 @@ def working():
     return tasks
 
 def held():
+    "What the process holds, garbage aside (a traceback that IPython shows is a cycle)."
+    gc.collect()
     return {"threads": threading.active_count(), "files": len(os.listdir("/dev/fd")), "tasks": len(asyncio.all_tasks())}
 
 """
@@ -153,10 +156,8 @@ class Kernel:
         while not over():
             assert time.monotonic() < end, f"still waiting after {timeout} s: {list(cells)}"
             for channel, wait in ((self.client.iopub_channel, 0.05), (self.client.shell_channel, 0.0)):
-                try:
+                with contextlib.suppress(queue.Empty):
                     self._take(channel.get_msg(timeout=wait))
-                except queue.Empty:
-                    pass
 
     def _take(self, message) -> None:
         cell = self._cells.get(message["parent_header"].get("msg_id"))
