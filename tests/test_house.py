@@ -41,6 +41,8 @@ NOT_IN_CORE = {
 # fmt: on
 NOT_CALLED_IN_CORE = {"open", "print", "input", "exec", "eval"}
 CLOCKS = {"now", "utcnow", "today"}
+# Compiles the `__init__` of each record from its fields, as the standard library's dataclasses do.
+RECORDS = "routerlab.core.record"
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,8 @@ def violations(source: str, module: str, *, is_package: bool = False) -> list[st
     """What ``module`` does that its floor may not, one text each."""
     floor = floor_of(module)
     found = [] if floor else list(core_violations(source))
+    if module == RECORDS:
+        found = [text for text in found if not text.endswith("calls exec()")]
     for used in imports_of(source, module, is_package=is_package):
         root = used.name.split(".")[0]
         place = f"{module}:{used.line}"

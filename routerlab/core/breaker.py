@@ -21,6 +21,7 @@ from enum import Enum
 from typing import Any
 
 from routerlab.core.errors import CircuitOpenError, ConfigurationError
+from routerlab.core.record import record
 
 __all__ = ["MOVES", "BreakerConfig", "Cause", "CircuitBreaker", "CircuitState", "Permit", "Transition"]
 
@@ -64,7 +65,7 @@ MOVES: dict[tuple[CircuitState, Cause], CircuitState] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Transition:
     """One move of a circuit: from where, to where, why, and when (seconds on the owner's clock)."""
 
@@ -74,7 +75,7 @@ class Transition:
     at: float
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class BreakerConfig:
     """The parameters of a circuit breaker.
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from routerlab.core.chance import Chance
 from routerlab.core.policy import PoolPolicy
+from routerlab.core.record import record
 from routerlab.core.strategies import Feedback, Ranked, Request, Strategy
 from routerlab.core.types import ModelSnapshot
 
@@ -38,7 +38,7 @@ class Pool:
         return f"Pool({self.name!r}, {self.capability!r}, models={list(self.models)}, strategy={self.strategy.name!r})"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Candidate:
     """One model of the pool as a decision saw it; ``excluded_because`` is empty where it could serve."""
 
@@ -48,7 +48,7 @@ class Candidate:
     excluded_because: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Decision:
     """One choice, written down.
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from routerlab.core import errors
 from routerlab.core.decisions import Decision, unfit
 from routerlab.core.failures import ProviderError, Verdict
+from routerlab.core.record import record
 from routerlab.core.strategies import Request
 from routerlab.core.types import ModelSnapshot
 
 __all__ = ["Try", "error_of_last", "exhausted", "free_in", "interrupted", "models_of", "none_available", "timed_out"]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Try:
     """One failed try, kept for the final error."""
 

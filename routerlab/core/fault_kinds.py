@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
+from routerlab.core.record import record
 from routerlab.core.script import Ending, Part, Script, Step
 from routerlab.core.simulated_answers import tokenize
 from routerlab.core.simulated_errors import ERRORS, error_body
@@ -15,7 +16,7 @@ __all__ = ["FAULT_KINDS", "FaultKind"]
 Transform = Callable[..., Script]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FaultKind:
     """One kind of fault: what it means, its options with their defaults, and what it makes of a script."""
 

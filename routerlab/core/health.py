@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from bisect import insort
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from routerlab.core.breaker import BreakerConfig, CircuitBreaker, CircuitState, Permit, Transition
 from routerlab.core.failures import Count, Ejection, ProviderError, Verdict
+from routerlab.core.record import record
 from routerlab.core.types import Limits, ModelSnapshot, Price
 from routerlab.core.window import RollingWindow
 
@@ -59,7 +60,7 @@ class LatencyTarget:
         return self.seconds or 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ModelSettings:
     """One model as a lab knows it; the latency target is shared by the models of a pool."""
 
@@ -74,7 +75,7 @@ class ModelSettings:
     window_s: float = 300.0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class HealthEvent:
     """Something that changed: a breaker moved (``breaker``), a model went ``out``, came ``back``, or is ``cooling``."""
 
@@ -86,7 +87,7 @@ class HealthEvent:
     cause: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Out:
     because: str
     error: ProviderError | None = None

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any, Literal
 
 from routerlab.core.errors import RequestError
 from routerlab.core.failures import Fault, Outcome, ProviderError
+from routerlab.core.record import record
 
 __all__ = [
     "Action",
@@ -31,34 +32,34 @@ __all__ = [
 # -- events ------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Committed:
     """The first content of a stream has arrived: from now on the caller may have seen something."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Succeeded:
     """The attempt has ended well."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Failed:
     """The attempt has failed."""
 
     error: ProviderError
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Refused:
     """The breaker had no permit after all; nothing was sent."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Waited:
     """The wait that was asked for is over."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Cancelled:
     """The caller has given up."""
 
@@ -66,7 +67,7 @@ class Cancelled:
 # -- actions -----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Clocks:
     """The limits of one attempt in seconds; None: no limit. `deadline_s` is what is left for the whole request."""
 
@@ -86,7 +87,7 @@ class Clocks:
         return min(known) + (self.connect_s or 0.0) + 1.0 if known else None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Attempt:
     """Send the request to this model.
 
@@ -103,19 +104,19 @@ class Attempt:
     reason: str = "selected"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Wait:
     """Come back with `Waited` after so many seconds."""
 
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Proceed:
     """Nothing to do: the attempt goes on."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Finish:
     """The request has ended; `error` is what the caller sees, None for a success or a cancellation."""
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
+
+from routerlab.core.record import record
 
 __all__ = ["PoolPolicy", "RetryPolicy", "StreamPolicy", "Timeouts"]
 
@@ -16,7 +18,7 @@ StreamPolicy = Literal["restart", "error", "buffer"]
 """
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RetryPolicy:
     """Immediate retries of one model within its turn.
 
@@ -41,7 +43,7 @@ class RetryPolicy:
                 raise ValueError(f"{name} must be a finite number of seconds of at least 0, not {value!r}")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Timeouts:
     """The clocks of one attempt, in seconds; None switches a clock off.
 
@@ -66,7 +68,7 @@ class Timeouts:
                 raise ValueError(f"{name} must be a positive number of seconds (null switches it off), not {value!r}")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PoolPolicy:
     """Everything that a pool decides about a request, but which model comes first.
 

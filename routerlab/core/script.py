@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum
 from typing import Any
 
 from routerlab.core.failures import Fault, ProviderError
+from routerlab.core.record import record
 from routerlab.core.retry import parse_retry_after
 from routerlab.core.types import TokenUsage
 
@@ -41,7 +42,7 @@ class Ending(Enum):
     BAD_CHUNK = "bad_chunk"  # bytes that break the framing of the body
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Step:
     """One part of an answer, `delay_s` seconds after the one before it."""
 
@@ -50,7 +51,7 @@ class Step:
     delay_s: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Script:
     """What happens to one request.
 
@@ -90,7 +91,7 @@ class Script:
         return self.delay_s + sum(step.delay_s for step in self.steps)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Outcome:
     """What a client without any clock makes of a script.
 

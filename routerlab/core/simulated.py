@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 from routerlab.core.capabilities import CHAT, EMBEDDING
 from routerlab.core.chance import Chance
+from routerlab.core.record import record
 from routerlab.core.script import Part, Script, Step
 from routerlab.core.simulated_answers import answer, embedding, estimate_tokens, fill_schema, tokenize
 from routerlab.core.simulated_faults import ScheduledFault
@@ -23,7 +24,7 @@ __all__ = ["Latency", "SimulatedModel", "SimulatedRequest", "play", "read_chat",
 _TICK_S = 0.02  # tokens that follow each other faster are sent together, as servers under load do
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Latency:
     """A lognormal distribution of seconds, or of tokens per second.
 
@@ -46,7 +47,7 @@ class Latency:
         return chance.lognormal(self.median, self.sigma)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SimulatedModel:
     """Everything there is to know of a simulated model.
 
@@ -94,7 +95,7 @@ class SimulatedModel:
         return active if scripted is None else (*active, scripted)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SimulatedRequest:
     """What a simulated model sees of a request.
 

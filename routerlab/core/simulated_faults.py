@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 from routerlab.core.chance import Chance
 from routerlab.core.errors import ConfigurationError
 from routerlab.core.fault_kinds import FAULT_KINDS
+from routerlab.core.record import record
 from routerlab.core.script import Script
 from routerlab.core.suggest import nearest
 
 __all__ = ["ScheduledFault"]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ScheduledFault:
     """A fault and when it is active.
 

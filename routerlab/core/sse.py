@@ -5,7 +5,7 @@ Source: WHATWG HTML, section 9.2.6, "Interpreting an event stream".
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from routerlab.core.record import record
 
 __all__ = ["SSEDecoder", "ServerSentEvent"]
 
@@ -14,7 +14,7 @@ _MAX_EVENT_BYTES = 32 * 2**20
 _MAX_RETRY_DIGITS = 18
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ServerSentEvent:
     """One event of a stream.
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol
 
 from routerlab.core.errors import ConfigurationError
+from routerlab.core.record import record
 from routerlab.core.types import ModelSnapshot, Needs
 
 __all__ = [
@@ -53,7 +53,7 @@ class Randomness(Protocol):
     def random(self) -> float: ...
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Ranked:
     """One candidate in the order of preference.
 
@@ -68,7 +68,7 @@ class Ranked:
     probability: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Feedback:
     """What a strategy may learn from: a model was chosen, answered, or failed, at this moment (seconds)."""
 
@@ -111,7 +111,7 @@ class Priority(Strategy):
         return _in_order([snapshot.model for snapshot in snapshots])
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Stuck:
     model: str
     left_at: float | None = None  # when the preferred model was left

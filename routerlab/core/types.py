@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from routerlab.core.record import record
+
 __all__ = [
     "CompletionRequest",
     "CompletionResponse",
@@ -42,7 +44,7 @@ def split_model(name: str) -> tuple[str, str]:
     return provider, model
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TokenUsage:
     """Tokens of one answer as the provider counted them; None where it did not say.
 
@@ -61,7 +63,7 @@ class TokenUsage:
     reasoning_tokens: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Price:
     """USD per million tokens.
 
@@ -89,7 +91,7 @@ class Price:
         return (fresh * self.input + cached * cached_price + (usage.completion_tokens or 0) * self.output) / 1e6
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Limits:
     """What a provider's headers say of the remaining allowance; None where they say nothing."""
 
@@ -99,7 +101,7 @@ class Limits:
     reset_tokens_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Needs:
     """What a request asks of a model before any strategy is consulted.
 
@@ -112,7 +114,7 @@ class Needs:
     tokens: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CompletionRequest:
     """One chat request on its way to a model.
 
@@ -139,7 +141,7 @@ class CompletionRequest:
     connect_timeout_s: float | None = 10.0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CompletionResponse:
     """One whole chat answer; ``raw`` is the provider's own body (None for a stream)."""
 
@@ -171,7 +173,7 @@ class Delta:
     skipped_events: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class EmbeddingRequest:
     """One request for embeddings; fields as in `CompletionRequest`, ``inputs`` are the texts."""
 
@@ -186,7 +188,7 @@ class EmbeddingRequest:
     stream: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class EmbeddingResponse:
     """One vector for each input, in their order."""
 
@@ -197,7 +199,7 @@ class EmbeddingResponse:
     raw: Any = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ModelInfo:
     """What is known of a model before the first call.
 
