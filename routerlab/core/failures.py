@@ -7,11 +7,11 @@ the breaker counts, what happens to the model or its provider, and which error t
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
 from routerlab.core import errors
+from routerlab.core.record import record
 from routerlab.core.types import Limits
 
 __all__ = ["Count", "Ejection", "Fault", "Outcome", "ProviderError", "Verdict", "classify"]
@@ -30,6 +30,7 @@ class Fault(Enum):
     BAD_RESPONSE = "bad_response"  # a 2xx that makes no sense
     TRUNCATED = "truncated"  # a stream that ended without a finish reason and without [DONE]
     LOCAL = "local"  # refused before anything was sent
+    NO_KEY = "no_key"  # the key could not be fetched, so nothing was sent
     DEADLINE = "deadline"  # the caller's limit for the whole request
     TAKEOVER = "takeover"  # a silent stream that was left early, because another model is free
 
@@ -46,6 +47,7 @@ class ProviderError(Exception):
         sent: whether the request may have reached the provider (and may have been billed).
         clock: which clock ran out, for ``Fault.TIMEOUT``.
         limits: what the headers said of the remaining allowance.
+        refreshable: the key was refused, and a connector that is called again would come with a fresh one.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class ProviderError(Exception):
         sent: bool = True,
         clock: str = "",
         limits: Limits | None = None,
+        refreshable: bool = False,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -70,6 +73,7 @@ class ProviderError(Exception):
         self.sent = sent
         self.clock = clock
         self.limits = limits
+        self.refreshable = refreshable
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (_rebuild, (self.message, self.__dict__))
@@ -109,7 +113,7 @@ class Ejection(Enum):
     QUOTA = "quota"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Verdict:
     """What to do about one end of an attempt.
 
@@ -121,6 +125,7 @@ class Verdict:
         count: what the breaker counts.
         ejects: who is out from now on.
         cools: whether the model cools (429).
+        refreshes: whether one more try, with a fresh key, is due at once; it is no retry.
     """
 
     outcome: Outcome
@@ -130,6 +135,7 @@ class Verdict:
     count: Count = Count.NEUTRAL
     ejects: Ejection | None = None
     cools: bool = False
+    refreshes: bool = False
 
     @property
     def blames_model(self) -> bool:
@@ -148,6 +154,7 @@ _CONTEXT = Verdict(Outcome.MOVE_ON, errors.ContextWindowError)
 _FILTER = Verdict(Outcome.CLIENT_ERROR, errors.ContentFilterError, moves_on=False)
 _QUOTA = Verdict(Outcome.MOVE_ON, errors.QuotaExceededError, ejects=Ejection.QUOTA)
 _KEY = Verdict(Outcome.MOVE_ON, errors.AuthenticationError, ejects=Ejection.PROVIDER)
+_STALE_KEY = Verdict(Outcome.RETRYABLE, errors.AuthenticationError, refreshes=True)
 _NO_MODEL = Verdict(Outcome.MOVE_ON, errors.ModelNotFoundError, ejects=Ejection.MODEL)
 _RATE = Verdict(Outcome.MOVE_ON, errors.RateLimitError, retries=None, cools=True)
 
@@ -161,6 +168,7 @@ _FAULTS = {
     Fault.BAD_RESPONSE: Verdict(Outcome.RETRYABLE, errors.BadResponseError, retries=1, count=Count.FAILURE),
     Fault.TRUNCATED: Verdict(Outcome.TRUNCATED, _UNAVAILABLE, retries=None, count=Count.FAILURE),
     Fault.LOCAL: _CLIENT,
+    Fault.NO_KEY: Verdict(Outcome.MOVE_ON, errors.AuthenticationError, count=Count.FAILURE),
     Fault.DEADLINE: Verdict(Outcome.CANCELLED, errors.RequestTimeoutError, moves_on=False),
     Fault.TAKEOVER: Verdict(Outcome.MOVE_ON, _UNAVAILABLE),
 }
@@ -193,6 +201,11 @@ _RATE_CODES = ("rate_limit", "too_many_requests")
 
 def classify(error: ProviderError) -> Verdict:
     """Read one failure: the fault table, row by row."""
+    verdict = _read(error)
+    return _STALE_KEY if error.refreshable and verdict.ejects is Ejection.PROVIDER else verdict
+
+
+def _read(error: ProviderError) -> Verdict:
     if error.fault is not Fault.STATUS:
         return _FAULTS[error.fault]
     code, status = error.code.lower(), error.status

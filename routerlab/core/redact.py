@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
-__all__ = ["Redactor"]
+__all__ = ["Private", "Redactor", "Secrets"]
 
 _MASK = "***"
 _LONG = 8  # from this length on a secret is searched inside words and in its encoded forms too
 _SHORT = 4  # below this length there is nothing worth hiding, and every message would be full of masks
+_LEARNED = 32  # secrets that are remembered after they were fetched: the oldest of them have long expired
 _SCAN = 65_536  # characters of a body that an excerpt is looked for in; bodies may have 32 MiB
 
 # Keys that are not ours (a gateway's own, half-masked echoes such as "sk-ab****yz") are known by their looks.
@@ -22,13 +23,64 @@ _GENERIC = re.compile(
 )
 
 
+class Private(dict[str, Any]):
+    """A mapping that may hold secrets: it shows its keys, in tracebacks with locals too, and no value.
+
+    >>> Private(api_key="correct-horse")
+    Private(api_key=***)
+    """
+
+    def __repr__(self) -> str:
+        return f"Private({', '.join(f'{key}={_MASK}' for key in self)})"
+
+
+class Secrets(Collection[str]):
+    """What must not be shown; grows while keys are fetched, and every `Redactor` made of it knows them at once.
+
+    Args:
+        known: from the beginning; never forgotten.
+    """
+
+    __slots__ = ("_known", "_learned")
+
+    def __init__(self, known: Iterable[str] = ()) -> None:
+        self._known = frozenset(filter(None, known))
+        self._learned: tuple[str, ...] = ()
+
+    def add(self, secret: str) -> None:
+        """Remember one more; of those added so, the last 32."""
+        if secret not in self:
+            self._learned = (*self._learned, secret)[-_LEARNED:]
+
+    @property
+    def version(self) -> object:
+        """Another object after each change."""
+        return self._learned
+
+    def __contains__(self, secret: object) -> bool:
+        return secret in self._known or secret in self._learned
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self._known
+        yield from self._learned
+
+    def __len__(self) -> int:
+        return len(self._known) + len(self._learned)
+
+    def __repr__(self) -> str:
+        return f"Secrets({len(self)})"
+
+    def __reduce__(self) -> Any:
+        raise TypeError("Secrets are not pickled")
+
+
 class Redactor:
     """Replaces secrets in texts by ``***``, whatever form they come in.
 
     Args:
         secrets: keys, tokens, passwords. Each is found as it is, URL-quoted, JSON-escaped and in base64 (both
             alphabets, at any offset, so inside ``Basic …`` too), in any case. Of four to seven characters it is
-            replaced only where it stands alone; a shorter one is no secret.
+            replaced only where it stands alone; a shorter one is no secret. Of `Secrets` later ones are known, too.
 
     >>> redact = Redactor(["correct-horse"]).redact
     >>> redact("no such key: correct-horse")
@@ -37,15 +89,23 @@ class Redactor:
     'Authorization: Bearer ***'
     """
 
-    __slots__ = ("_longest", "_pattern")
+    __slots__ = ("_longest", "_pattern", "_secrets", "_version")
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        forms = sorted({form for secret in secrets for form in _forms(secret)}, key=len, reverse=True)
+        self._secrets = secrets if isinstance(secrets, Secrets) else Secrets(secrets)
+        self._learn()
+
+    def _learn(self) -> None:
+        version = self._secrets.version
+        forms = sorted({form for secret in self._secrets for form in _forms(secret)}, key=len, reverse=True)
         self._longest = max(map(len, forms), default=0)
         self._pattern = re.compile("|".join(forms), re.IGNORECASE) if forms else None
+        self._version = version  # last: another thread may be reading
 
     def redact(self, text: str) -> str:
         """``text`` without secrets."""
+        if self._version is not self._secrets.version:
+            self._learn()
         if self._pattern is not None:
             text = self._pattern.sub(_MASK, text)
         return _GENERIC.sub(lambda match: (match["keep"] or "") + _MASK, text)

@@ -6,14 +6,15 @@ The driver calls `Route.start`, does what the action says, and comes back with w
     NEW          start                  TRYING (Attempt), WAITING (Wait) or DONE (Finish)
     TRYING       Committed              TRYING (Proceed)
     TRYING       Succeeded              DONE
-    TRYING       Failed                 WAITING (a retry, or a cooling model), TRYING (the next model) or DONE
+    TRYING       Failed                 WAITING (a retry, or a cooling model), TRYING (a fresh key, or the next model)
+                                        or DONE
     TRYING       Refused                TRYING (the next model), WAITING or DONE
     WAITING      Waited                 TRYING, WAITING or DONE
     any but NEW and DONE: Cancelled     DONE
 
-Any other event raises `IllegalMove` and changes nothing. A *turn* is one model's first try and its immediate retries;
-a model has one turn per request, so that a route always ends: models are finite, retries are bounded by the policy,
-and all waits for cooling models together by ``wait_max``.
+Any other event raises `IllegalMove` and changes nothing. A *turn* is one model's first try, its immediate retries, and
+one try more where a refused key can be had anew; a model has one turn per request, so that a route always ends: models
+are finite, retries are bounded by the policy, and all waits for cooling models together by ``wait_max``.
 
 The route knows no clock, opens nothing and waits for nothing. Text does not pass through it. What it chose, and why,
 stands in `decisions`.
@@ -96,6 +97,7 @@ class Route:
         self._deadline_at: float | None = None
         self._model: str | None = None  # whose turn it is
         self._retries = 0  # of this turn
+        self._refreshed = False  # this turn has had its try with a fresh key
         self._tried: list[str] = []  # models that had or have their turn
         self._committed = False  # this attempt has shown content
         self._mode: Literal["fresh", "restart"] = "fresh"
@@ -150,6 +152,9 @@ class Route:
             self._min_window = max(self._min_window, self._own(snapshots).context_window or 0)
         if not self._moves_on(verdict):
             return self._finish(verdict.outcome, endings.error_of_last(self.tries))
+        if verdict.refreshes and not (self._refreshed or broke_off):
+            self._refreshed = True
+            return self._retry(snapshots, now)
         pause = self._pause(error, verdict, broke_off, snapshots, now)
         if pause is None:
             return self._next(snapshots, now)
@@ -239,7 +244,7 @@ class Route:
             return self._wait_for_cooling(snapshots, now) or self._give_up(decision, snapshots, now)
         waited, self._choosing = self._choosing, False
         self.decisions.append(decision)
-        self._model, self._retries = decision.chosen, 0
+        self._model, self._retries, self._refreshed = decision.chosen, 0, False
         self._tried.append(decision.chosen)
         reason = "failover" if self.tries else "cooled" if waited else "selected"
         return self._attempt("probe" if decision.strategy == "probe" else reason, snapshots, now)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from routerlab.core.redact import Redactor
+from routerlab.core.redact import Private, Redactor, Secrets
 
 SECRET = 'p@ss/w0rd+="x" ÿ?~\\'
 
@@ -133,3 +133,28 @@ def test_it_shows_and_gives_away_nothing() -> None:
     assert repr(redactor) == str(redactor) == "Redactor(***)"
     with pytest.raises(TypeError, match="not pickled"):
         pickle.dumps(redactor)
+
+
+def test_a_secret_that_comes_later_is_known_at_once() -> None:
+    secrets = Secrets(["first-secret", ""])
+    one, other = Redactor(secrets), Redactor(secrets)
+    secrets.add("second-secret")
+    secrets.add("second-secret")
+    assert one.redact("first-secret second-secret") == other.redact("first-secret second-secret") == "*** ***"
+    assert one.excerpt("x " * 40_000 + "second-secret").endswith("…")
+    assert (len(secrets), "second-secret" in secrets, repr(secrets)) == (2, True, "Secrets(2)")
+
+
+def test_only_the_last_fetched_secrets_are_kept() -> None:
+    secrets = Secrets(["first-secret"])
+    for number in range(100):
+        secrets.add(f"token-number-{number:02}")
+    assert len(secrets) == 33
+    assert Redactor(secrets).redact("first-secret token-number-99 token-number-03") == "*** *** token-number-03"
+
+
+def test_secrets_and_options_show_and_give_away_nothing() -> None:
+    assert repr(Private(api_key=SECRET, headers={"a": SECRET})) == "Private(api_key=***, headers=***)"
+    assert str({"options": Private(api_key=SECRET)}) == "{'options': Private(api_key=***)}"
+    with pytest.raises(TypeError):
+        pickle.dumps(Secrets([SECRET]))
