@@ -89,6 +89,8 @@ class HealthEvent:
 
 @record
 class _Out:
+    """Why somebody is out, by which error, and until when."""
+
     because: str
     error: ProviderError | None = None
     until: float | None = None

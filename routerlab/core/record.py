@@ -28,6 +28,7 @@ def record(cls: type[T]) -> type[T]:
     >>> Point(1.0), Point(1.0) == Point(1.0, 0.0)
     (Point(x=1.0, y=0.0), True)
     """
+    cls.__doc__ = cls.__doc__ or cls.__name__  # without one, dataclass() asks `inspect` for a signature: 2 ms
     made: Any = dataclass(init=False, repr=False, eq=False, slots=True)(cls)
     made.__init__ = _init_of(made)
     made.__repr__, made.__eq__, made.__hash__ = _repr, _eq, _hash

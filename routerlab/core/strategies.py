@@ -113,6 +113,8 @@ class Priority(Strategy):
 
 @record
 class _Stuck:
+    """Whom to stay with; empty: it failed."""
+
     model: str
     left_at: float | None = None  # when the preferred model was left
 
