@@ -174,7 +174,7 @@ class Call:
             error=error if isinstance(error, ProviderError) else None,
             limits=trial.response.limits if trial.response else trial.collector.limits,
         )
-        if verdict is SUCCESS or isinstance(error, ProviderError):
+        if verdict is SUCCESS or verdict.blames_model:
             self._pool.learn(Feedback("answered" if verdict is SUCCESS else "failed", record.model, now))
         after = self._desk.health.snapshot(record.model, now)
         record.breaker_after, record.score_after = after.breaker, after.score
