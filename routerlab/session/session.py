@@ -74,6 +74,8 @@ class Session:
             for name, pool in config.pools.items()
         }
         self._implicit: dict[str, Pool] = {}
+        self._closing = threading.Lock()
+        self._not_closed: list[str] = []  # providers, to be told of
         self.connectors: dict[str, ProviderConnector] = {}
         self.loop = LoopThread()
         try:
@@ -91,7 +93,6 @@ class Session:
             drop_params=config.drop_params,
         )
         self.store_error: StoreError | None = None
-        self._closing = threading.Lock()
 
     def _connect(self) -> None:
         """Make every provider's connector; their mistakes are told all at once."""
@@ -280,6 +281,9 @@ class Session:
 
         Raises:
             StoreError: some records could not be written.
+
+        Warns:
+            RuntimeWarning: a provider could not be closed; the others are.
         """
         if self.loop.is_current():  # waiting would block ourselves
             threading.Thread(target=self.close, name="routerlab-close").start()
@@ -289,11 +293,15 @@ class Session:
                 self.loop.stop(self._let_go)
             finally:
                 self.recorder.close()
+        while self._not_closed:
+            warnings.warn(f"provider {self._not_closed.pop()} was not closed", RuntimeWarning, stacklevel=2)
 
     async def _let_go(self) -> None:
         closing = [asyncio.ensure_future(connector.close()) for connector in self.connectors.values()]
         if closing:
             await asyncio.wait(closing, timeout=_CLOSE_S)
         for name, task in zip(self.connectors, closing, strict=True):
-            if task.done() and not task.cancelled() and (error := task.exception()) is not None:
-                warnings.warn(f"provider {name!r} was not closed: {type(error).__name__}", RuntimeWarning, stacklevel=2)
+            if not task.done() or task.cancelled():
+                self._not_closed.append(f"{name!r}")
+            elif (error := task.exception()) is not None:
+                self._not_closed.append(f"{name!r} ({type(error).__name__})")
