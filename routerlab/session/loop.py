@@ -41,7 +41,11 @@ class Job(Generic[T]):
         self.future.set_running_or_notify_cancel()
         self._loop = loop
         self._task: asyncio.Task[T] | None = None
-        loop.call_soon_threadsafe(self._start, work)
+        try:
+            loop.call_soon_threadsafe(self._start, work)
+        except KeyboardInterrupt:  # waking the loop is where one lands with ease, and nobody would hold this job
+            self.cancel()
+            raise
 
     def _start(self, work: Coroutine[Any, Any, T]) -> None:
         self._task = self._loop.create_task(work)

@@ -36,13 +36,16 @@ def watch(run: Run, *, stream: TextIO | None = None) -> Run:
         The run. An interrupt stops it and returns what it has.
     """
     output = sys.stderr if stream is None else stream
-    with _shown(run.name, output) as (show, every):
-        try:
-            while not run.wait(every).over:
-                show(run.progress)
-        except KeyboardInterrupt:  # between two waits
-            run.stop().wait()
-        show(run.progress)
+    try:
+        with _shown(run.name, output) as (show, every):
+            try:
+                while not run.wait(every).over:
+                    show(run.progress)
+            except KeyboardInterrupt:  # between two waits
+                run.stop().wait()
+            show(run.progress)
+    except KeyboardInterrupt:  # while the picture was put up or taken down: nobody else holds the run
+        run.stop().wait()
     return run
 
 

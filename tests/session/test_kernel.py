@@ -1,5 +1,6 @@
 """A lab in a real Jupyter kernel: verbs beside the kernel's own loop, queued cells, interrupts, background runs."""
 
+import itertools
 import time
 
 import pytest
@@ -63,7 +64,7 @@ def test_cells_queued_behind_a_long_one_all_run_in_their_order(kernel, first):
         "fourth sim/alpha\n",
         "fifth True\n",
     ]
-    assert all(before.ended <= after.began for before, after in zip(cells, cells[1:], strict=False))
+    assert all(before.ended <= after.began for before, after in itertools.pairwise(cells))
 
 
 # -- interrupts ----------------------------------------------------------------------------------------------------
@@ -153,6 +154,18 @@ def test_interrupts_during_the_cleanup_do_no_harm(kernel, call):
     assert_all_is_well(kernel)
 
 
+@pytest.mark.parametrize("code", ["lab.replay(['a', 'b'])", "lab.chat('hi')", "for piece in lab.stream('hi'): pass"])
+def test_an_interrupt_at_the_very_beginning_leaves_nothing_running(kernel, code):
+    kernel.ok("lab.chat('hi'); stall()")
+    for after_ms in (0, 0.5, 1, 1.5, 2, 3, 4, 6, 8, 12):
+        cell = kernel.submit("print('begun', flush=True)\n" + code)
+        kernel.wait_for(cell, "begun")
+        time.sleep(after_ms / 1000)
+        kernel.interrupt()
+        kernel.finish(cell)
+    assert_all_is_well(kernel)
+
+
 def test_cells_queued_behind_an_interrupted_one_still_run(kernel):
     kernel.ok("stall()")
     stuck = kernel.submit("print('begun', flush=True)\nlab.chat('hi')")
@@ -188,7 +201,10 @@ def test_a_run_in_the_background_leaves_the_kernel_free(kernel):
 
 
 def test_a_run_in_the_background_can_be_waited_for(kernel):
-    assert kernel.ok("run = lab.replay(['a', 'b'], wait=False)\nprint(run.wait().status, len(run.df))").stdout == "done 2\n"
+    assert (
+        kernel.ok("run = lab.replay(['a', 'b'], wait=False)\nprint(run.wait().status, len(run.df))").stdout
+        == "done 2\n"
+    )
 
 
 def test_an_interrupt_while_waiting_for_a_run_stops_it(kernel):

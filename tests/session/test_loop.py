@@ -10,7 +10,7 @@ import weakref
 import pytest
 
 from routerlab.core.errors import LabClosedError, RouterLabError
-from routerlab.session.loop import LoopThread
+from routerlab.session.loop import Job, LoopThread
 
 
 @pytest.fixture
@@ -59,6 +59,28 @@ def test_an_interrupt_cancels_and_waits_for_the_cleanup(thread):
     timer.join()
     assert log == ["cleaned up"]
     assert time.monotonic() - started < 3
+
+
+def test_an_interrupt_while_work_is_handed_over_cancels_it():
+    class Interrupted(asyncio.SelectorEventLoop):
+        def call_soon_threadsafe(self, callback, *arguments, context=None):
+            handle = super().call_soon_threadsafe(callback, *arguments, context=context)
+            if callback.__name__ == "_start":
+                raise KeyboardInterrupt
+            return handle
+
+    log, loop = [], Interrupted()
+    runner = threading.Thread(target=loop.run_forever)
+    runner.start()
+    with pytest.raises(KeyboardInterrupt):
+        Job(loop, sleeper(log))
+    end = time.monotonic() + 2
+    while not log and time.monotonic() < end:
+        time.sleep(0.01)
+    loop.call_soon_threadsafe(loop.stop)
+    runner.join()
+    loop.close()
+    assert log == ["cleaned up"]
 
 
 def test_a_job_is_done_only_after_its_cleanup(thread):

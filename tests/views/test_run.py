@@ -192,6 +192,16 @@ def test_an_interrupt_stops_the_run_and_returns_it(start_run):
     assert (run.df["status"] == "ok").sum() == 6
 
 
+def test_an_interrupt_before_anything_is_shown_stops_the_run_too(start_run):
+    class Interrupted(io.StringIO):
+        def isatty(self):
+            raise KeyboardInterrupt
+
+    run = start_run(size=12)
+    assert watch(run, stream=Interrupted()) is run
+    assert run.status == "stopped"
+
+
 def test_a_run_can_be_awaited_and_cancelling_the_wait_stops_it(start_run):
     async def main():
         done = await start_run().finished()
