@@ -42,32 +42,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_ERRORS = (
-    "AuthenticationError",
-    "BadResponseError",
-    "CircuitOpenError",
-    "ConfigurationError",
-    "ContentFilterError",
-    "ContextWindowError",
-    "DatasetError",
-    "FailoverExhaustedError",
-    "InvalidRequestError",
-    "LabClosedError",
-    "LeaseLostError",
-    "ModelNotFoundError",
-    "NoModelAvailableError",
-    "ProviderUnavailableError",
-    "QuotaExceededError",
-    "RateLimitError",
-    "RequestError",
-    "RequestTimeoutError",
-    "RouterLabError",
-    "StoreError",
-    "StoreInUseError",
-    "StreamInterruptedError",
-)
 _HOMES = {
-    **dict.fromkeys(_ERRORS, "routerlab.core.errors"),
     "Dataset": "routerlab.experiments.datasets",
     "Lab": "routerlab.lab",
     "allow_nested_loops": "routerlab.session.nested",
@@ -106,15 +81,14 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    home = _HOMES.get(name)
-    if home is None:
+    if name not in __all__:
         raise AttributeError(f"module 'routerlab' has no attribute {name!r}")
     import importlib
 
-    value = getattr(importlib.import_module(home), name)
+    value = getattr(importlib.import_module(_HOMES.get(name, "routerlab.core.errors")), name)
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES})
+    return sorted({*globals(), *__all__})
