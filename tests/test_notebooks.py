@@ -2,6 +2,7 @@
 
 import os
 import re
+import tempfile
 from pathlib import Path
 
 import nbformat
@@ -30,6 +31,23 @@ def test_there_are_notebooks():
     assert NOTEBOOKS, "notebooks/ holds no notebook"
 
 
+def execute(notebook, folder):
+    """Run all cells; an error in one is raised, with its traceback."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("JUPYTER", "IPYTHON"))}
+    environment["IPYTHONDIR"] = str(folder.parent / "ipython")
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    with tempfile.TemporaryDirectory(prefix="rl-") as sockets:  # their paths must be short
+        manager = AsyncKernelManager(
+            kernel_name="python3",
+            kernel_spec_manager=KernelSpecManager(kernel_dirs=[]),  # only ipykernel's own: this interpreter
+            connection_file=str(Path(sockets) / "kernel.json"),
+            transport="tcp" if os.name == "nt" else "ipc",  # a port that was free may be taken a moment later
+        )
+        resources = {"metadata": {"path": str(folder)}}
+        client = NotebookClient(notebook, km=manager, timeout=CELL_TIMEOUT_S, resources=resources)
+        client.execute(cleanup_kc=True, env=environment)
+
+
 @each_notebook
 def test_a_notebook_runs_from_top_to_bottom(path, tmp_path):
     notebook = nbformat.read(path, as_version=4)
@@ -39,17 +57,7 @@ def test_a_notebook_runs_from_top_to_bottom(path, tmp_path):
     folder = tmp_path / "notebooks"
     folder.mkdir()
     (tmp_path / "datasets").symlink_to(ROOT / "datasets")
-    # only ipykernel's own kernel, that of this interpreter, and nothing of the user's configuration
-    manager = AsyncKernelManager(
-        kernel_name="python3",
-        kernel_spec_manager=KernelSpecManager(kernel_dirs=[]),
-        connection_file=str(tmp_path / "connection.json"),
-    )
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("JUPYTER", "IPYTHON"))}
-    environment |= {"IPYTHONDIR": str(tmp_path / "ipython")}
-    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    client = NotebookClient(notebook, km=manager, timeout=CELL_TIMEOUT_S, resources={"metadata": {"path": str(folder)}})
-    client.execute(cleanup_kc=True, env=environment)  # an error in a cell is raised here, with its traceback
+    execute(notebook, folder)
     assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
     assert not [output for cell in cells for output in cell.outputs if output.output_type == "error"]
     assert not [output.text for cell in cells for output in cell.outputs if output.get("name") == "stderr"]

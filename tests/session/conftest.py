@@ -5,9 +5,11 @@ import json
 import os
 import queue
 import re
+import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 import pytest
 from jupyter_client import KernelManager
@@ -92,14 +94,18 @@ class Kernel:
 
     Args:
         folder: its working directory; its own files go below it, too.
+
+    Use it in ``with``: then it is ready, and ended whatever happens.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._sockets = tempfile.TemporaryDirectory(prefix="rl-")  # their paths must be short
         self.manager = KernelManager(
             kernel_name="python3",
             kernel_spec_manager=KernelSpecManager(kernel_dirs=[]),  # only ipykernel's own: this interpreter
-            connection_file=str(folder / "connection.json"),
+            connection_file=str(Path(self._sockets.name) / "kernel.json"),
+            transport="tcp" if os.name == "nt" else "ipc",  # a port that was free may be taken a moment later
         )
         env = {name: value for name, value in os.environ.items() if not name.startswith(("JUPYTER", "IPYTHON"))}
         path = [str(ROOT), *filter(None, [env.get("PYTHONPATH")])]
@@ -107,8 +113,22 @@ class Kernel:
         self.manager.start_kernel(cwd=str(folder), env=env)
         self.client = self.manager.client()
         self.client.start_channels()
-        self.client.wait_for_ready(timeout=60)
         self._cells: dict[str, Cell] = {}
+
+    def __enter__(self) -> Self:
+        try:
+            self.client.wait_for_ready(timeout=60)
+            self.ok(PRELUDE)
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.client.stop_channels()
+        self.manager.shutdown_kernel(now=True)
+        self.manager.cleanup_resources()
+        self._sockets.cleanup()
 
     @property
     def pid(self) -> int:
@@ -146,11 +166,6 @@ class Kernel:
         """The notebook's stop button."""
         self.manager.interrupt_kernel()
 
-    def close(self) -> None:
-        self.client.stop_channels()
-        self.manager.shutdown_kernel(now=True)
-        self.manager.cleanup_resources()
-
     def _pump(self, over, timeout, cells) -> None:
         end = time.monotonic() + timeout
         while not over():
@@ -184,10 +199,8 @@ class Kernel:
 
 @pytest.fixture(scope="session")
 def _shared_kernel(tmp_path_factory):
-    kernel = Kernel(tmp_path_factory.mktemp("kernel"))
-    kernel.ok(PRELUDE)
-    yield kernel
-    kernel.close()
+    with Kernel(tmp_path_factory.mktemp("kernel")) as kernel:
+        yield kernel
 
 
 @pytest.fixture
@@ -200,7 +213,6 @@ def kernel(_shared_kernel):
 @pytest.fixture
 def own_kernel(tmp_path):
     """For a test that ends, restarts or patches its kernel."""
-    kernel = Kernel(tmp_path)
-    kernel.ok(PRELUDE + "lab = fast()")
-    yield kernel
-    kernel.close()
+    with Kernel(tmp_path) as kernel:
+        kernel.ok("lab = fast()")
+        yield kernel
