@@ -75,6 +75,11 @@ class ProviderError(Exception):
         self.limits = limits
         self.refreshable = refreshable
 
+    @property
+    def maybe_billed(self) -> bool:
+        """Whether the provider may have worked for it: it was sent, and no error status says that it did not."""
+        return self.sent and (self.status is None or self.status < 300)
+
     def __reduce__(self) -> tuple[Any, ...]:
         return (_rebuild, (self.message, self.__dict__))
 

@@ -171,7 +171,7 @@ class Trial:
         elif isinstance(error, ProviderError):
             record.status, record.retry_after_s, record.error_message = error.status, error.retry_after_s, error.message
             record.error_type = verdict.error.__name__ if verdict.error else None
-            record.maybe_billed = record.committed or (error.sent and error.status is None)
+            record.maybe_billed = record.committed or error.maybe_billed
         else:  # cancelled, or the connector's mistake
             record.error_type = type(error).__name__ if error else None
             record.maybe_billed = True

@@ -198,7 +198,7 @@ class VirtualCall:
         if error is not None:
             record.status, record.retry_after_s, record.error_message = error.status, error.retry_after_s, error.message
             record.error_type = verdict.error.__name__ if verdict.error else None
-            record.maybe_billed = record.committed or (error.sent and error.status is None)
+            record.maybe_billed = record.committed or error.maybe_billed
         self.attempts.append(record)
 
     # -- the end ---------------------------------------------------------------------------------------------------

@@ -180,3 +180,16 @@ def test_a_provider_error_survives_pickling() -> None:
     copy = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
     assert vars(copy) == vars(error)
     assert str(copy) == "x"
+
+
+@pytest.mark.parametrize(
+    ("error", "billed"),
+    [
+        (ProviderError("silent", fault=Fault.TIMEOUT, clock="request"), True),
+        (ProviderError("no choices", fault=Fault.BAD_RESPONSE, status=200), True),
+        (ProviderError("down", status=503), False),
+        (ProviderError("refused", fault=Fault.CONNECT, sent=False), False),
+    ],
+)
+def test_what_may_have_been_billed(error: ProviderError, billed: bool) -> None:
+    assert error.maybe_billed is billed
