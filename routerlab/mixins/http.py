@@ -115,9 +115,8 @@ class HttpClientMixin:
 
     def _make_http_client(self, **kwargs: Any) -> httpx.AsyncClient:
         """Makes the client from arguments of `httpx.AsyncClient`; override it to pass a transport."""
-        from routerlab.mixins.http_transport import HttpClient, loopback_mounts  # aiohttp costs more than httpx
+        from routerlab.mixins.http_transport import HttpClient  # aiohttp costs more than httpx
 
-        kwargs.setdefault("mounts", loopback_mounts(self._http_base_url))
         return HttpClient(**kwargs)
 
     async def _close_http_client(self) -> None:

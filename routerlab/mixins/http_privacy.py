@@ -23,6 +23,7 @@ __all__ = [
 
 _VISIBLE = re.compile(r"[\t\x20-\x7e]*")
 _SECRET_NAME = re.compile(r"auth|key|token|secret", re.IGNORECASE)
+_LOGIN = re.compile(r"auth=\(.*\)", re.DOTALL)
 _ABSOLUTE = re.compile(r"\s*(?:[a-z][a-z0-9+.-]*:)?[/\\]{2}", re.IGNORECASE)
 
 
@@ -105,4 +106,13 @@ class _PlainURLs(logging.Filter):
         return True
 
 
+class _NoLogins(logging.Filter):
+    """httpcore logs how it greets a SOCKS proxy, with user and password."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg = _LOGIN.sub("auth=***", str(record.msg))
+        return True
+
+
 logging.getLogger("httpx").addFilter(_PlainURLs())
+logging.getLogger("httpcore.socks").addFilter(_NoLogins())

@@ -18,12 +18,12 @@ import httpx
 from aiohttp.client_proto import ResponseHandler
 from httpx_aiohttp import AiohttpTransport, HttpxAiohttpClient
 
-__all__ = ["HttpClient", "HttpTransport", "loopback_mounts"]
+__all__ = ["HttpClient", "HttpTransport"]
 
 _FAILURES = (httpx.TransportError, aiohttp.ClientError, OSError)
 _KINDS: tuple[tuple[type[BaseException], type[httpx.TransportError], str], ...] = (  # the first that fits counts
     (aiohttp.ClientProxyConnectionError, httpx.ProxyError, "cannot connect to the proxy"),
-    (aiohttp.ClientHttpProxyError, httpx.ProxyError, "the proxy refused the connection"),
+    (aiohttp.ClientHttpProxyError, httpx.ProxyError, "the proxy refused"),
     (aiohttp.ClientSSLError, httpx.ConnectError, "no secure connection"),
     (aiohttp.ClientConnectorError, httpx.ConnectError, "cannot connect"),
     (aiohttp.ConnectionTimeoutError, httpx.ConnectTimeout, "no connection in time"),
@@ -38,7 +38,13 @@ _HARMLESS = (aiohttp.ClientPayloadError, aiohttp.ServerDisconnectedError)
 
 
 class HttpClient(HttpxAiohttpClient):
-    """The `httpx.AsyncClient` of the mixin; proxies and certificates from the environment work."""
+    """The `httpx.AsyncClient` of the mixin; proxies and certificates from the environment work.
+
+    A proxy from the environment is not for loopback, whatever ``NO_PROXY`` says; one that was given is for every host.
+    """
+
+    def _get_proxy_map(self, proxy: Any, allow_env_proxies: bool) -> dict[str, httpx.Proxy | None]:
+        return super()._get_proxy_map(proxy, allow_env_proxies and not _is_loopback(self.base_url.host))
 
     def _init_transport(self, **options: Any) -> httpx.AsyncBaseTransport:  # type: ignore[override]
         return options.pop("transport", None) or HttpTransport(**options)
@@ -66,9 +72,13 @@ class HttpTransport(AiohttpTransport):
             request.headers.update(self.proxy.headers)
         try:
             response = await super().handle_async_request(request)
-            assert isinstance(response.stream, httpx.AsyncByteStream)  # noqa: S101 - for the type checker
-            response.stream = _Body(response.stream, request)
-            return response
+            if self.proxy is None or response.status_code != 407:
+                assert isinstance(response.stream, httpx.AsyncByteStream)  # noqa: S101 - for the type checker
+                response.stream = _Body(response.stream, request)
+                return response
+            await response.aclose()
+            failure: httpx.TransportError = httpx.ProxyError(f"{request.url.host}: {_refusal(407)}")
+            cause: BaseException | None = None
         except _FAILURES as error:
             failure, cause = _translated(error, request)
         raise failure from cause  # out of the handler: what was caught there must not hang on as its context
@@ -110,12 +120,6 @@ def _with_login_as_header(proxy: httpx.Proxy) -> httpx.Proxy:
     return httpx.Proxy(proxy.url, headers={**proxy.headers, "Proxy-Authorization": f"Basic {login}"})
 
 
-def loopback_mounts(base_url: str) -> dict[str, httpx.AsyncBaseTransport | None]:
-    """Returns the `mounts` that keep a loopback address from going through a proxy of the environment."""
-    host = httpx.URL(base_url).host
-    return {f"all://[{host}]" if ":" in host else f"all://{host}": None} if _is_loopback(host) else {}
-
-
 def _is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
@@ -127,9 +131,16 @@ def _translated(error: Exception, request: httpx.Request) -> tuple[httpx.Transpo
     """Returns the httpx exception for a failure, and the cause that may be shown with it."""
     original = error.__cause__ if isinstance(error, httpx.TransportError) and error.__cause__ else error
     kind, what = next((kind, what) for known, kind, what in _KINDS if isinstance(original, known))
+    if isinstance(original, aiohttp.ClientHttpProxyError):
+        what = _refusal(original.status)
     cause = _presentable(original)
     host = request.url.host
     return kind(f"{host}: {what} ({cause})" if cause is not None and str(cause) else f"{host}: {what}"), cause
+
+
+def _refusal(status: int) -> str:
+    """Returns what to say of a proxy that answers itself, in place of the host."""
+    return "the proxy asks for a login, or for another one (407)" if status == 407 else f"the proxy refused ({status})"
 
 
 def _presentable(error: BaseException) -> BaseException | None:

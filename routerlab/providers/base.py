@@ -10,6 +10,7 @@ inherited beside it. These rules are what the router relies on:
 - **No retries, no breaker.** The router decides about both; a connector tries once.
 - **No clocks** but the one for connecting, ``request.connect_timeout_s``. All others cancel the call from outside,
   so a connector must let go of its connection when it is cancelled.
+- **A key that can be had anew**: its refusal is marked as ``refreshable``, and the router comes once more.
 - **No secrets** in ``repr``, messages, or the locals of the frames that an error passes through.
 """
 
@@ -37,8 +38,9 @@ class ProviderConnector(ABC):
 
     Args:
         name: the provider's name in the lab; the part of ``provider/model`` before the slash.
-        config: its options from ``lab.yaml``, references such as ``${env:…}`` already resolved. A connector checks
-            its own options and raises `routerlab.core.errors.ConfigurationError` with every mistake found.
+        config: its options from ``lab.yaml``, references such as ``${env:…}`` already resolved; ``api_key: ${cmd:…}``
+            is a `routerlab.providers.keys.CommandKey`, to be asked before each request. A connector checks its own
+            options and raises `routerlab.core.errors.ConfigurationError` with every mistake found.
 
     All methods run on the lab's event loop, and many calls share one connector, so it keeps no state of a call.
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
 
 import httpx
 
-from routerlab.core.failures import ProviderError
-from routerlab.core.redact import Redactor
+from routerlab.core.errors import ConfigurationError
+from routerlab.core.failures import Ejection, ProviderError, classify
+from routerlab.core.redact import Private, Redactor, Secrets
 from routerlab.core.sse import ServerSentEvent
 from routerlab.core.types import (
     CompletionRequest,
@@ -26,9 +27,11 @@ from routerlab.mixins.config import ConfigValidatorMixin
 from routerlab.mixins.http import HttpClientMixin
 from routerlab.mixins.http_body import BadBodyError, OversizedBodyError
 from routerlab.providers.base import ProviderConnector
+from routerlab.providers.connection import connection_options
+from routerlab.providers.keys import Key, about_refusal
 from routerlab.providers.openai_catalog import read_embeddings, read_models
 from routerlab.providers.openai_errors import Answer, read_limits
-from routerlab.providers.openai_options import check_options, client_options, secrets_of
+from routerlab.providers.openai_options import check_options, key_source, secrets_of
 from routerlab.providers.openai_request import chat_body, merge_params, write_body
 from routerlab.providers.openai_stream import StreamReader
 from routerlab.providers.openai_wire import read_completion
@@ -55,12 +58,16 @@ class OpenAICompatibleProvider(HttpClientMixin, ConfigValidatorMixin, ProviderCo
 
             - ``kind``: a preset's name (``openai``, ``azure``, ``groq``, …).
             - ``base_url``: http(s) address of the API; the preset knows its own.
-            - ``api_key``: resolved; local servers need none.
-            - ``headers``, ``query``: sent with every request.
+            - ``api_key``: a text, or a `routerlab.providers.keys.CommandKey`; local servers need none.
+            - ``key_source``: where the key comes from, in words; named where the provider refuses it.
+            - ``headers``, ``query``: sent with every request; their values are never shown.
             - ``organization``: OpenAI's, of the key.
             - ``api_version``: Azure's, for the deployments API.
             - ``stream_usage``: whether to ask for the usage of streams; false for servers that refuse the question.
-            - ``ca_bundle``, ``client_cert``, ``proxy``, ``trust_env``: of the connection.
+            - ``ca_bundle``: a file, or a folder, of the authorities to trust in place of the usual ones.
+            - ``client_cert``: a PEM file with certificate and key, or ``{cert, key, password}``.
+            - ``proxy``: its address, for every host; one from the environment is never used for loopback.
+            - ``trust_env``: whether proxies and certificates of the environment count; true by default.
             - ``models``: for the session; not read here.
 
     Raises:
@@ -69,8 +76,10 @@ class OpenAICompatibleProvider(HttpClientMixin, ConfigValidatorMixin, ProviderCo
 
     _wall_clock = staticmethod(time.time)  # dates in headers are read against it
     _grace_s = 1.0  # how long usage and [DONE] are waited for after the finish reason
+    _host = ""
 
     def __init__(self, name: str, config: Mapping[str, Any]) -> None:
+        config = Private(config)  # tracebacks may show the variables of a frame
         super().__init__(name, config)
         check_options(name, config, self)
         self._preset = preset = find_preset(name, config.get("kind")) or Preset(name, name)
@@ -80,66 +89,85 @@ class OpenAICompatibleProvider(HttpClientMixin, ConfigValidatorMixin, ProviderCo
             base_url = base_url.removesuffix("/openai")
         self._host = urlsplit(base_url).hostname or base_url
         self._stream_usage = bool(config.get("stream_usage", preset.stream_usage))
-        self._query = dict(config.get("query") or {})
+        self._query = Private(config.get("query") or {})
         if self._deployments:
             self._query.setdefault("api-version", config.get("api_version") or _API_VERSION)
-        self._redactor = Redactor(secrets_of(config))
+        self._key_source = key_source(config)
+        self._secrets = Secrets(secrets_of(config))
+        self._redactor = Redactor(self._secrets)
+        if problem := self._open(base_url, config):
+            raise ConfigurationError(f"providers.{name}: {problem}", [f"providers.{name}: {problem}"])
+
+    def _open(self, base_url: str, config: Mapping[str, Any]) -> str:
+        """Make the HTTP client; returns what stands in the way."""
         headers = {key: str(value) for key, value in (config.get("headers") or {}).items()}
         if config.get("organization"):
             headers["OpenAI-Organization"] = config["organization"]
-        self._init_http_client(base_url, timeout=None, max_retries=0, headers=headers, **client_options(name, config))
-        key = config.get("api_key") or None
-        self._http_auth_token = None if preset.deployments else key
-        self._key_headers = {"api-key": key} if preset.deployments and key else {}
+        try:
+            options = connection_options(config)
+        except ValueError as error:
+            return str(error)
+        try:
+            self._init_http_client(base_url, timeout=None, max_retries=0, headers=headers, **options)
+        except ImportError:
+            return "the environment's proxy speaks SOCKS, which needs one package more: pip install 'httpx[socks]'"
+        except (ValueError, httpx.InvalidURL):  # the options were checked: it is not one of them
+            return "one of the variables HTTP_PROXY, HTTPS_PROXY, ALL_PROXY is not the address of a proxy"
+        return ""
 
     async def complete(self, request: CompletionRequest) -> CompletionResponse:
         """Answer one chat request; see `ProviderConnector.complete`."""
-        return await self._guarded(self._complete(request))
+        return await self._guarded(lambda key: self._complete(request, key))
 
     async def stream(self, request: CompletionRequest) -> AsyncGenerator[Delta, None]:
         """Answer one chat request piece by piece; see `ProviderConnector.stream`."""
+        key = None
         try:
-            async with aclosing(self._deltas(request)) as deltas:
+            key = await self._key()
+            async with aclosing(self._deltas(request, key)) as deltas:
                 async for delta in deltas:
                     yield delta
+            self._key_source.accepted(key)
             return
-        except ProviderError as error:
-            failure = self._presentable(error)
+        except (ProviderError, asyncio.CancelledError) as error:
+            failure = self._presentable(error, key)
         raise failure
 
     async def embed(self, request: EmbeddingRequest) -> EmbeddingResponse:
         """Return one vector for each input; see `ProviderConnector.embed`."""
-        return await self._guarded(self._embed(request))
+        return await self._guarded(lambda key: self._embed(request, key))
 
     async def list_models(self) -> list[ModelInfo]:
         """List the provider's models; see `ProviderConnector.list_models`."""
-        return await self._guarded(self._list_models())
+        return await self._guarded(self._list_models)
 
     async def close(self) -> None:
         """Close all connections."""
+        await self._key_source.close()
         await self._close_http_client()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r}, host={self._host!r})"
 
-    async def _complete(self, request: CompletionRequest) -> CompletionResponse:
+    async def _complete(self, request: CompletionRequest, key: Key) -> CompletionResponse:
         body = chat_body(request, self._preset, stream=False, stream_usage=False)
         path = self._path("chat/completions", request.model)
-        return read_completion(await self._ask("POST", path, request.connect_timeout_s, body))
+        return read_completion(await self._ask("POST", path, key, request.connect_timeout_s, body))
 
-    async def _embed(self, request: EmbeddingRequest) -> EmbeddingResponse:
+    async def _embed(self, request: EmbeddingRequest, key: Key) -> EmbeddingResponse:
         body = merge_params({"model": request.model, "input": list(request.inputs)}, request.params, self._preset)
         path = self._path("embeddings", request.model)
-        return read_embeddings(await self._ask("POST", path, request.connect_timeout_s, body), len(request.inputs))
+        answer = await self._ask("POST", path, key, request.connect_timeout_s, body)
+        return read_embeddings(answer, len(request.inputs))
 
-    async def _list_models(self) -> list[ModelInfo]:
+    async def _list_models(self, key: Key) -> list[ModelInfo]:
         path = "/openai/models" if self._deployments else "/models"
-        return read_models(await self._ask("GET", path, _CONNECT_S))
+        return read_models(await self._ask("GET", path, key, _CONNECT_S))
 
-    async def _deltas(self, request: CompletionRequest) -> AsyncGenerator[Delta, None]:
+    async def _deltas(self, request: CompletionRequest, key: Key) -> AsyncGenerator[Delta, None]:
         reader = StreamReader()
         clock, patience_s = asyncio.get_running_loop().time, self._grace_s
-        async with aclosing(self._events(request, reader)) as events:
+        async with aclosing(self._events(request, reader, key)) as events:
             while True:
                 if not reader.finished and not reader.done:
                     event = await anext(events, None)
@@ -154,7 +182,9 @@ class OpenAICompatibleProvider(HttpClientMixin, ConfigValidatorMixin, ProviderCo
         for delta in reader.end():
             yield delta
 
-    async def _events(self, request: CompletionRequest, reader: StreamReader) -> AsyncGenerator[ServerSentEvent, None]:
+    async def _events(
+        self, request: CompletionRequest, reader: StreamReader, key: Key
+    ) -> AsyncGenerator[ServerSentEvent, None]:
         body = chat_body(request, self._preset, stream=True, stream_usage=self._stream_usage)
         path = self._path("chat/completions", request.model)
         received = False
@@ -164,7 +194,7 @@ class OpenAICompatibleProvider(HttpClientMixin, ConfigValidatorMixin, ProviderCo
             received = True
             reader.limits = read_limits(response.headers, self._wall_clock())
 
-        options = self._request_options(request.connect_timeout_s, body)
+        options = self._request_options(key, request.connect_timeout_s, body)
         try:
             exchange = await self._http_exchange("POST", path, options)
             async with aclosing(exchange.events(begin)) as events:
@@ -186,11 +216,11 @@ class OpenAICompatibleProvider(HttpClientMixin, ConfigValidatorMixin, ProviderCo
         raise answer.senseless("is no event stream")
 
     async def _ask(
-        self, method: str, path: str, connect_timeout_s: float | None, body: Mapping[str, Any] | None = None
+        self, method: str, path: str, key: Key, connect_timeout_s: float | None, body: Mapping[str, Any] | None = None
     ) -> Answer:
         """One exchange, whatever its status."""
         received: list[httpx.Response] = []
-        options = self._request_options(connect_timeout_s, body)
+        options = self._request_options(key, connect_timeout_s, body)
         try:
             exchange = await self._http_exchange(method, path, options)
             return self._answer(await exchange.whole(received.append))
@@ -199,9 +229,11 @@ class OpenAICompatibleProvider(HttpClientMixin, ConfigValidatorMixin, ProviderCo
         except Exception as error:
             raise transport_error(error, self._host, received=bool(received)) from error
 
-    def _request_options(self, connect_timeout_s: float | None, body: Mapping[str, Any] | None) -> dict[str, Any]:
+    def _request_options(
+        self, key: Key, connect_timeout_s: float | None, body: Mapping[str, Any] | None
+    ) -> dict[str, Any]:
         options: dict[str, Any] = {
-            "headers": dict(self._key_headers),
+            "headers": self._key_header(key),
             "timeout": httpx.Timeout(None, connect=connect_timeout_s, pool=connect_timeout_s),
         }
         if self._query:
@@ -211,6 +243,11 @@ class OpenAICompatibleProvider(HttpClientMixin, ConfigValidatorMixin, ProviderCo
             options["headers"]["Content-Type"] = "application/json"
         return options
 
+    def _key_header(self, key: Key) -> dict[str, str]:
+        if not key.value:
+            return {}
+        return {"api-key": key.value} if self._preset.deployments else {"Authorization": f"Bearer {key.value}"}
+
     def _path(self, endpoint: str, model: str) -> str:
         return f"/openai/deployments/{quote(model, safe='')}/{endpoint}" if self._deployments else f"/{endpoint}"
 
@@ -218,17 +255,37 @@ class OpenAICompatibleProvider(HttpClientMixin, ConfigValidatorMixin, ProviderCo
         text = response.content.decode("utf-8", "replace")
         return Answer(response.status_code, dict(response.headers), text, self._wall_clock())
 
-    async def _guarded(self, call: Coroutine[Any, Any, T]) -> T:
+    async def _key(self) -> Key:
+        key = await self._key_source.get()
+        self._secrets.add(key.value)
+        return key
+
+    async def _guarded(self, call: Callable[[Key], Awaitable[T]]) -> T:
+        key = None
         try:
-            return await call
-        except ProviderError as error:
-            failure = self._presentable(error)
+            key = await self._key()
+            result = await call(key)
+            self._key_source.accepted(key)
+            return result
+        except (ProviderError, asyncio.CancelledError) as error:
+            failure = self._presentable(error, key)
         raise failure  # out of the handler: the frames and the context of the first one hold bodies, and headers
 
-    def _presentable(self, error: ProviderError) -> ProviderError:
+    def _presentable(
+        self, error: ProviderError | asyncio.CancelledError, key: Key | None
+    ) -> ProviderError | asyncio.CancelledError:
         """The same failure, redacted and capped, without the frames it came through."""
+        if isinstance(error, asyncio.CancelledError):
+            return asyncio.CancelledError(*error.args)
+        message = self._redactor.excerpt(error.message, _MESSAGE_CHARS)
+        refreshable = False
+        if key is not None and classify(error).ejects is Ejection.PROVIDER:
+            message = about_refusal(self._key_source.origin, error.status, message)
+            refreshable = self._key_source.refused(key)
+        elif key is not None and error.status is not None and error.status < 500:
+            self._key_source.accepted(key)  # whoever looks at the request has let the key pass
         shown = ProviderError(
-            self._redactor.excerpt(error.message, _MESSAGE_CHARS),
+            message,
             fault=error.fault,
             status=error.status,
             code=self._redactor.excerpt(error.code, _CODE_CHARS),
@@ -236,6 +293,7 @@ class OpenAICompatibleProvider(HttpClientMixin, ConfigValidatorMixin, ProviderCo
             sent=error.sent,
             clock=error.clock,
             limits=error.limits,
+            refreshable=refreshable,
         )
         shown.__cause__ = bare_cause(error.__cause__, self._redactor)
         return shown

@@ -13,6 +13,8 @@ from routerlab.mixins.http_body import BadBodyError, OversizedBodyError
 
 __all__ = ["bare_cause", "transport_error"]
 
+_UNKNOWN_AUTHORITY = (18, 19, 20, 21)  # X509_V_ERR_…: self-signed, or an issuer that is not trusted
+_NOT_YOU = ("alert unknown ca", "alert access denied", "alert bad cert", "alert unsupported cert", "alert certificate")
 # The other side closed the connection, which a handshake may also end with: no word about certificates.
 _TLS_CLOSED = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
 
@@ -28,17 +30,19 @@ def transport_error(cause: Exception, host: str, *, received: bool) -> ProviderE
     if isinstance(cause, OversizedBodyError):
         return ProviderError(str(cause), fault=Fault.TOO_LARGE, status=cause.status)
     if received or isinstance(cause, BadBodyError):
-        return ProviderError(f"{host} broke off within its answer: {_reason(cause)}", fault=Fault.BROKEN)
+        return ProviderError(f"{host} broke off within its answer: {_reason(cause, host)}", fault=Fault.BROKEN)
     if _is_ours(cause):
-        return ProviderError(f"nothing was sent to {host}: {_reason(cause)}", fault=Fault.LOCAL, sent=False)
+        return ProviderError(f"nothing was sent to {host}: {_reason(cause, host)}", fault=Fault.LOCAL, sent=False)
     if isinstance(cause, httpx.ConnectTimeout | httpx.PoolTimeout):
         return ProviderError(f"no connection to {host} in time", fault=Fault.CONNECT_TIMEOUT, sent=False)
     tls = next((error for error in _chain(cause) if isinstance(error, ssl.SSLError)), None)
     if tls is not None and not isinstance(tls, _TLS_CLOSED):
         return ProviderError(f"no trusted TLS connection to {host}: {_tls_reason(tls)}", fault=Fault.TLS, sent=False)
     if isinstance(cause, httpx.ConnectError | httpx.ProxyError):
-        return ProviderError(f"no connection to {host}: {_connect_reason(cause)}", fault=Fault.CONNECT, sent=False)
-    return ProviderError(f"{host} closed the connection before it answered: {_reason(cause)}", fault=Fault.CONNECT)
+        reason = _connect_reason(cause, host)
+        return ProviderError(f"no connection to {host}: {reason}", fault=Fault.CONNECT, sent=False)
+    reason = _reason(cause, host)
+    return ProviderError(f"{host} closed the connection before it answered: {reason}", fault=Fault.CONNECT)
 
 
 def bare_cause(cause: BaseException | None, redactor: Redactor) -> BaseException | None:
@@ -58,22 +62,33 @@ def _is_ours(cause: Exception) -> bool:
     )
 
 
-def _reason(cause: BaseException) -> str:
-    return str(cause) or type(cause).__name__
+def _reason(cause: BaseException, host: str) -> str:
+    return str(cause).removeprefix(f"{host}: ") or type(cause).__name__
 
 
-def _connect_reason(cause: Exception) -> str:
+def _connect_reason(cause: Exception, host: str) -> str:
+    if isinstance(cause, httpx.ProxyError):  # it was not the host that refused
+        return _reason(cause, host)
     for error in _chain(cause):
         if isinstance(error, ConnectionRefusedError):
             return "connection refused"
         if isinstance(error, socket.gaierror):
             return f"the host's name is not known ({error.strerror})"
-    return _reason(cause)
+    return _reason(cause, host)
 
 
 def _tls_reason(error: ssl.SSLError) -> str:
-    verdict: str = getattr(error, "verify_message", "") or getattr(error, "reason", "") or _reason(error)
-    return verdict.replace("_", " ").lower()
+    """What the handshake failed on, and which option may help."""
+    told = getattr(error, "verify_message", "") or getattr(error, "reason", "") or str(error) or type(error).__name__
+    words = told.replace("_", " ").rstrip(".").lower()
+    if isinstance(error, ssl.SSLCertVerificationError):
+        unknown = getattr(error, "verify_code", None) in _UNKNOWN_AUTHORITY
+        return words + (": if the authority is your own, name its file in ca_bundle" if unknown else "")
+    if "certificate required" in words:
+        return "it asks for a client certificate: set client_cert"
+    if "handshake failure" in words:
+        return f"{words} (perhaps it asks for a client certificate: client_cert)"
+    return f"it refuses the client certificate ({words})" if any(alert in words for alert in _NOT_YOU) else words
 
 
 def _chain(error: BaseException) -> list[BaseException]:

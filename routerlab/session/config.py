@@ -7,14 +7,17 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from routerlab.core.breaker import BreakerConfig
 from routerlab.core.errors import ConfigurationError
 from routerlab.core.policy import PoolPolicy
-from routerlab.core.redact import Redactor
+from routerlab.core.redact import Secrets
 from routerlab.core.types import Price
 from routerlab.session.config_file import read_dotenv, read_yaml
+
+if TYPE_CHECKING:
+    from routerlab.session.config_build import Built
 
 __all__ = ["LabConfig", "ModelConfig", "PoolConfig", "ProviderConfig", "load_config"]
 
@@ -88,7 +91,7 @@ class LabConfig:
         max_records: rows of each table in memory.
         drop_params: leave out parameters that a model does not take, in place of an error.
         seed: of every choice.
-        secrets: what must never be shown.
+        secrets: what must never be shown; keys that a command prints join them.
     """
 
     providers: Mapping[str, ProviderConfig]
@@ -100,7 +103,7 @@ class LabConfig:
     max_records: int = 100_000
     drop_params: bool = False
     seed: int = 0
-    secrets: tuple[str, ...] = field(default=(), repr=False)
+    secrets: Secrets = field(default_factory=Secrets, repr=False, compare=False)
 
 
 def load_config(
@@ -123,28 +126,40 @@ def load_config(
     Warns:
         UserWarning: a key stands in the configuration itself.
     """
-    from routerlab.session.config_build import build
-
-    label, data, dotenv = _read(source)
-    variables = {**read_dotenv(dotenv), **{k: v for k, v in (os.environ if environ is None else environ).items() if v}}
-    if isinstance(data, Mapping):
-        data = {**data, **{key: value for key, value in (overrides or {}).items() if value is not None}}
-    built = build(data, variables, dotenv=str(dotenv))
+    label, dotenv = _place_of(source)
+    built = _built(source, Path(dotenv), os.environ if environ is None else environ, overrides or {})
     if built.config is None:
-        redact = Redactor(built.hidden).redact
-        problems = [redact(problem) for problem in built.problems]
-        raise ConfigurationError("\n- ".join([f"{label} has {_count(problems)}:", *problems]), problems)
+        raise ConfigurationError(
+            "\n- ".join([f"{label} has {_count(built.problems)}:", *built.problems]), built.problems
+        )
     for path in built.literal_keys:
         message = f"{label}: {path} holds a key itself; write ${{env:NAME}} and set the variable NAME, or use {dotenv}"
         warnings.warn(message, UserWarning, stacklevel=2)
     return built.config
 
 
-def _read(source: str | os.PathLike[str] | Mapping[str, Any]) -> tuple[str, Any, Path]:
+def _place_of(source: str | os.PathLike[str] | Mapping[str, Any]) -> tuple[str, str]:
+    """What messages call the configuration, and its ``.env`` file."""
     if isinstance(source, Mapping):
-        return "the configuration", source, Path(".env")
+        return "the configuration", ".env"
     path = Path(source).expanduser()
-    return str(path), read_yaml(path), path.parent / ".env"
+    return str(path), str(path.parent / ".env")
+
+
+def _built(
+    source: str | os.PathLike[str] | Mapping[str, Any],
+    dotenv: Path,
+    environ: Mapping[str, str],
+    overrides: Mapping[str, Any],
+) -> Built:
+    """Read and build; the frame that raises later holds no variables of the environment."""
+    from routerlab.session.config_build import build
+
+    data = source if isinstance(source, Mapping) else read_yaml(Path(source).expanduser())
+    variables = {**read_dotenv(dotenv), **{name: value for name, value in environ.items() if value}}
+    if isinstance(data, Mapping):
+        data = {**data, **{key: value for key, value in overrides.items() if value is not None}}
+    return build(data, variables, dotenv=str(dotenv))
 
 
 def _count(problems: list[str]) -> str:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
 from routerlab.core.capabilities import CHAT, EMBEDDING, CapabilityTree
 from routerlab.core.errors import ConfigurationError
+from routerlab.core.redact import Private, Redactor, Secrets
 from routerlab.core.suggest import nearest
 from routerlab.core.types import Price
 from routerlab.mixins.config import ConfigValidatorMixin
-from routerlab.providers.openai_options import check_options, secrets_of
+from routerlab.providers.openai_options import check_options, keys_of
 from routerlab.providers.presets import PRESETS
 from routerlab.session.config import LabConfig, ModelConfig, ProviderConfig
+from routerlab.session.config_keys import add_usual_key, command_paths, literal_keys, note_source, take_command
 from routerlab.session.config_pools import build_pools
 from routerlab.session.config_shape import LabShape, ModelShape, ProviderShape, read_shape
 from routerlab.session.kinds import KINDS, is_known_kind
@@ -31,14 +32,12 @@ class Built:
 
     Attributes:
         config: None where there are problems.
-        problems: each with its path; may show what is in `hidden`.
-        hidden: no message may show it.
+        problems: each with its path; they show no secret.
         literal_keys: paths of keys that stand in the configuration itself.
     """
 
     config: LabConfig | None = None
     problems: list[str] = field(default_factory=list)
-    hidden: set[str] = field(default_factory=set, repr=False)
     literal_keys: list[str] = field(default_factory=list)
 
 
@@ -50,47 +49,62 @@ def build(data: Any, environ: Mapping[str, str], *, dotenv: str) -> Built:
         environ: the variables that ``${env:NAME}`` means.
         dotenv: the file that messages point to.
     """
-    built = Built()
     try:
-        resolved = resolve(data, environ, dotenv=dotenv)
+        resolved = resolve(data, environ, dotenv=dotenv, commands_at=command_paths(data))
     except RecursionError:
-        built.problems.append("the configuration is nested too deeply, or contains itself")
-        return built
-    built.problems += resolved.problems
-    built.hidden |= resolved.values
-    shape = read_shape(resolved.data, built.problems)
+        return Built(problems=["the configuration is nested too deeply, or contains itself"])
+    problems = resolved.problems
+    shape = read_shape(resolved.data, problems)
     if shape is None:
-        return built
+        return Built(problems=_without(resolved.values, problems))
+
+    def learn(key: str) -> None:
+        secrets.add(key)
+
     tree = CapabilityTree()
-    providers = _providers(shape, resolved.data["providers"], environ, tree, built.problems)
-    pools, owners, routing = build_pools(shape, providers, tree, built.problems)
-    secrets = {secret for provider in providers.values() for secret in _secrets(provider)} | resolved.secrets
-    built.hidden |= secrets
-    built.literal_keys = _literal_keys(data)
-    if not built.problems:
-        plain = {key: getattr(shape, key) for key in ("store", "store_text", "max_records", "drop_params", "seed")}
-        longest_first = tuple(sorted(secrets, key=len, reverse=True))
-        built.config = LabConfig(providers, pools, owners, routing, **plain, secrets=longest_first)
-    return built
+    providers = _providers(shape, _Given(data["providers"], resolved.data["providers"], environ, learn), tree, problems)
+    pools, owners, routing = build_pools(shape, providers, tree, problems)
+    secrets = Secrets({key for provider in providers.values() for key in keys_of(provider.options)} | resolved.secrets)
+    if problems:
+        return Built(problems=_without({*secrets, *resolved.values}, problems))
+    plain = {key: getattr(shape, key) for key in ("store", "store_text", "max_records", "drop_params", "seed")}
+    config = LabConfig(providers, pools, owners, routing, **plain, secrets=secrets)
+    return Built(config, literal_keys=literal_keys(data))
 
 
-def _providers(
-    shape: LabShape, given: Mapping[str, Any], environ: Mapping[str, str], tree: CapabilityTree, problems: list[str]
-) -> dict[str, ProviderConfig]:
+def _without(hidden: Iterable[str], problems: list[str]) -> list[str]:
+    redact = Redactor(hidden).redact
+    return [redact(problem) for problem in problems]
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """The providers as they were written, and with references resolved."""
+
+    written: Mapping[Any, Any] = field(repr=False)
+    resolved: Mapping[str, Any] = field(repr=False)
+    environ: Mapping[str, str] = field(repr=False)
+    learn: Callable[[str], None] = field(repr=False)
+
+
+def _providers(shape: LabShape, given: _Given, tree: CapabilityTree, problems: list[str]) -> dict[str, ProviderConfig]:
     listed = _listed(shape, tree)
+    written = {str(name): one for name, one in given.written.items()}
     providers = {}
     for name, provider in shape.providers.items():
+        path = f"providers.{name}"
         if not name or "/" in name:
-            problems.append(f"providers.{name}: a provider's name is not empty and has no slash")
+            problems.append(f"{path}: a provider's name is not empty and has no slash")
         kind = _kind(name, provider, problems)
-        options = {key: value for key, value in (given[name] or {}).items() if value is not None}
+        options = Private({key: one for key, one in (given.resolved[name] or {}).items() if one is not None})
+        problems += take_command(path, options, given.learn)
         if KINDS.get(kind) == _OPENAI:
-            _complete_openai(kind, options, environ)
+            options["kind"] = kind
+            note_source(options, written[name])
+            add_usual_key(kind, options, given.environ)
             _check_openai(name, options, provider, problems)
         models = {
-            model: _model(
-                f"providers.{name}.models.{model}", model, one, listed.get(f"{name}/{model}", []), tree, problems
-            )
+            model: _model(f"{path}.models.{model}", model, one, listed.get(f"{name}/{model}", []), tree, problems)
             for model, one in provider.models.items()
         }
         providers[name] = ProviderConfig(name, kind, options, models)
@@ -107,30 +121,13 @@ def _kind(name: str, shape: ProviderShape, problems: list[str]) -> str:
     return kind
 
 
-def _complete_openai(kind: str, options: dict[str, Any], environ: Mapping[str, str]) -> None:
-    """Add the kind, and the key from the preset's variable; but never for another host than the preset's."""
-    options["kind"] = kind
-    preset = PRESETS.get(kind)
-    if preset is None or not preset.api_key_env or "api_key" in options:
-        return
-    if preset.base_url and _host(options.get("base_url") or preset.base_url) != _host(preset.base_url):
-        return
-    if key := environ.get(preset.api_key_env):
-        options["api_key"] = key
-
-
-def _host(address: Any) -> str | None:
-    try:
-        return urlsplit(str(address)).hostname
-    except ValueError:  # no address at all, which its own check reports
-        return None
-
-
 def _check_openai(name: str, options: Mapping[str, Any], shape: ProviderShape, problems: list[str]) -> None:
     for model, one in shape.models.items():
         for key in one.model_extra or {}:
             hint = nearest(key, ModelShape.model_fields)
             problems.append(f"providers.{name}.models.{model}.{key}: unknown key{hint}")
+    if "refresh" in options:
+        problems.append(f"providers.{name}.refresh: is for a key that a command prints, api_key: ${{cmd:…}}")
     if any(problem.startswith(f"providers.{name}.") for problem in problems):
         return  # a reference without a value would be reported once more, as a missing option
     try:
@@ -178,21 +175,3 @@ def _listed(shape: LabShape, tree: CapabilityTree) -> dict[str, list[str]]:
         for model in pool.models or ():
             found.setdefault(model, []).append(capability)
     return found
-
-
-def _literal_keys(data: Mapping[str, Any]) -> list[str]:
-    """Where a key stands in the configuration itself, in place of a reference."""
-    found = []
-    for name, provider in data["providers"].items():
-        key = provider.get("api_key") if isinstance(provider, Mapping) else None
-        if isinstance(key, str) and key and "${" not in key:
-            found.append(f"providers.{name}.api_key")
-    return found
-
-
-def _secrets(provider: ProviderConfig) -> list[str]:
-    """Values of the options that must not be shown; whether their shape is right is the connector's business."""
-    shapes = {"api_key": str, "proxy": str, "headers": dict, "query": dict}
-    return secrets_of(
-        {key: provider.options[key] for key, kind in shapes.items() if isinstance(provider.options.get(key), kind)}
-    )

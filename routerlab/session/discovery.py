@@ -8,6 +8,7 @@ from typing import Any
 from routerlab.core.capabilities import CHAT
 from routerlab.core.errors import ConfigurationError, RequestError
 from routerlab.core.failures import ProviderError, classify
+from routerlab.core.redact import Private
 from routerlab.core.types import split_model
 from routerlab.providers.presets import PRESETS
 from routerlab.session.kinds import load_kind
@@ -76,7 +77,9 @@ def _place(provider: str, environ: Mapping[str, str]) -> dict[str, str]:
 
 def _listed(provider: str, environ: Mapping[str, str]) -> list[str]:
     """Ask the provider for its models; those that surely do not chat are left out."""
-    options = {**_place(provider, environ), "api_key": environ[PRESETS[provider].api_key_env]}
+    variable = PRESETS[provider].api_key_env
+    source = f"the environment variable {variable}"
+    options = Private({**_place(provider, environ), "api_key": environ[variable], "key_source": source})
     thread = LoopThread("routerlab-discovery")
     try:
         connector = load_kind(provider)(provider, options)

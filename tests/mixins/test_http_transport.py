@@ -641,7 +641,9 @@ def test_loopback_knows_no_proxy(host: str, monkeypatch: pytest.MonkeyPatch) -> 
     client = Client(f"http://{host}:8000")._http_client
     assert client is not None
     assert client._transport_for_url(httpx.URL(f"http://{host}:8000/x")) is client._transport
-    assert client._transport_for_url(httpx.URL("http://example.com/")) is not client._transport
+    elsewhere = Client("http://example.com")._http_client
+    assert elsewhere is not None
+    assert elsewhere._transport_for_url(httpx.URL("http://example.com/")) is not elsewhere._transport
 
 
 def test_a_proxy_that_is_down_or_refuses(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import trustme
 
 from routerlab.core.failures import ProviderError
 from routerlab.core.types import CompletionRequest, Delta, TokenUsage
@@ -153,3 +157,136 @@ def loopback() -> Callable[..., Any]:
             server.close()
 
     return serve
+
+
+ANSWER = json.dumps({"choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}]}).encode()
+
+
+@dataclass
+class Gateway:
+    """A server with a certificate, and all requests that it has read."""
+
+    port: int = 0
+    requests: list[bytes] = field(default_factory=list)
+
+    def url(self, host: str = "127.0.0.1") -> str:
+        return f"https://{host}:{self.port}/v1"
+
+
+@dataclass
+class ConnectProxy:
+    """A proxy that opens tunnels; every host leads to this machine."""
+
+    port: int = 0
+    requests: list[bytes] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+
+@pytest.fixture(scope="session")
+def authority() -> trustme.CA:
+    """Signs the certificates of these tests."""
+    return trustme.CA()
+
+
+@pytest.fixture
+def ca_bundle(authority: trustme.CA, tmp_path: Path) -> str:
+    """The file with the authority's certificate."""
+    path = tmp_path / "authority.pem"
+    authority.cert_pem.write_to_path(path)
+    return str(path)
+
+
+@pytest.fixture
+def gateway(authority: trustme.CA) -> Callable[..., Any]:
+    """A server over TLS; with ``clients`` it asks for a certificate that this authority has signed."""
+
+    @asynccontextmanager
+    async def serve(
+        certificate: trustme.LeafCert | None = None,
+        *,
+        clients: trustme.CA | None = None,
+        answer: Callable[[bytes], bytes] = lambda request: ANSWER,
+        latest: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3,
+    ) -> AsyncIterator[Gateway]:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.maximum_version = latest
+        (certificate or authority.issue_cert("127.0.0.1", "gateway.test")).configure_cert(context)
+        if clients is not None:
+            context.verify_mode = ssl.CERT_REQUIRED
+            clients.configure_trust(context)
+        found = Gateway()
+
+        async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            with contextlib.suppress(ConnectionError, ssl.SSLError, asyncio.IncompleteReadError):
+                while request := await _read_request(reader):
+                    found.requests.append(request)
+                    body = answer(request)
+                    writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n")
+                    writer.write(b"content-length: %d\r\n\r\n%s" % (len(body), body))
+                    await writer.drain()
+            writer.close()
+
+        server = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=context)
+        found.port = server.sockets[0].getsockname()[1]
+        try:
+            yield found
+        finally:
+            server.close()
+
+    return serve
+
+
+@pytest.fixture
+def connect_proxy() -> Callable[..., Any]:
+    """A proxy; with ``login`` (``Basic …``) it lets nobody else through."""
+
+    @asynccontextmanager
+    async def serve(login: str = "") -> AsyncIterator[ConnectProxy]:
+        found = ConnectProxy()
+
+        async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+                request = await _read_request(reader)
+                found.requests.append(request)
+                if login and f"proxy-authorization: {login}".lower() not in request.decode().lower():
+                    writer.write(b"HTTP/1.1 407 Who are you\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+                elif request.startswith(b"CONNECT "):
+                    await _tunnel(request, reader, writer)
+                else:
+                    writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s" % (len(ANSWER), ANSWER))
+                await writer.drain()
+            writer.close()
+
+        server = await asyncio.start_server(connected, "127.0.0.1", 0)
+        found.port = server.sockets[0].getsockname()[1]
+        try:
+            yield found
+        finally:
+            server.close()
+
+    return serve
+
+
+async def _read_request(reader: asyncio.StreamReader) -> bytes:
+    """One request, head and body; empty at the end of the connection."""
+    head = await reader.readuntil(b"\r\n\r\n")
+    lengths = [line.split(b":")[1] for line in head.split(b"\r\n") if line.lower().startswith(b"content-length")]
+    return head + await reader.readexactly(int(lengths[0]) if lengths else 0)
+
+
+async def _tunnel(request: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    port = int(request.split()[1].rpartition(b":")[2])
+    there, back = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+
+    async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            while data := await source.read(65536):
+                sink.write(data)
+                await sink.drain()
+        sink.close()
+
+    await asyncio.gather(pump(reader, back), pump(there, writer))

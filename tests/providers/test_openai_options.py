@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -62,13 +61,6 @@ def test_where_no_key_is_needed(config: dict[str, Any]) -> None:
 @pytest.mark.parametrize("part", ["http://user:pw@host/v1", "http://host/v1?key=1", "http://host/v1#x"])
 def test_an_address_holds_no_secret(part: str) -> None:
     assert "without user, query and fragment" in problems("mine", base_url=part)[0]
-
-
-def test_certificates_and_proxies_are_checked(tmp_path: Path) -> None:
-    assert "proxy must be" in problems("groq", api_key=KEY, proxy=f"ftp://user:{KEY}@host")[0]
-    assert "cannot be read" in problems("groq", api_key=KEY, ca_bundle=str(tmp_path / "missing.pem"))[0]
-    (tmp_path / "bad.pem").write_text("no certificate")
-    assert "cannot be read" in problems("groq", api_key=KEY, client_cert=[str(tmp_path / "bad.pem")])[0]
 
 
 def test_what_is_sent_with_every_request(scripted: Callable[..., Any]) -> None:

@@ -127,7 +127,12 @@ def test_the_provider_shows_and_gives_away_nothing() -> None:
         pickle.dumps(provider)
 
 
-def test_a_header_without_a_secret_stays_readable(scripted: Callable[..., Any], chat: Callable[..., Any]) -> None:
-    answer = httpx.Response(400, json={"message": "team nlp-research is not known"})
-    with pytest.raises(ProviderError, match="team nlp-research is not known"):
-        asyncio.run(scripted(answer, headers={"X-Team": "nlp-research"}).complete(chat()))
+def test_what_goes_to_a_gateway_is_hidden_whatever_its_name(
+    scripted: Callable[..., Any], chat: Callable[..., Any]
+) -> None:
+    answer = httpx.Response(400, json={"message": "team nlp-research of region north-7 sends application/json"})
+    provider = scripted(
+        answer, headers={"X-Team": "nlp-research", "Accept": "application/json"}, query={"region": "north-7"}
+    )
+    with pytest.raises(ProviderError, match=r"^team \*\*\* of region \*\*\* sends application/json$"):
+        asyncio.run(provider.complete(chat()))

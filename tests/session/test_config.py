@@ -147,7 +147,7 @@ def test_defaults() -> None:
     assert (pool.strategy, pool.breaker, pool.latency_target) == ("priority", BreakerConfig(), "auto")
     assert config.routing.policy == PoolPolicy()
     assert (config.store, config.store_text, config.max_records) == (None, True, 100_000)
-    assert (config.drop_params, config.seed, config.secrets) == (False, 0, ())
+    assert (config.drop_params, config.seed, list(config.secrets)) == (False, 0, [])
 
 
 def test_keywords_take_the_place_of_keys() -> None:
@@ -311,7 +311,7 @@ def test_references_that_stand_for_nothing(tmp_path: Path) -> None:
         f"or write {name}=… into {dotenv}"
         for option, name in (("api_key", "MISSING"), ("organization", "EMPTY"))
     ] + [
-        "providers.openai.headers.a: ${cmd:…} is not supported in this version, only ${env:NAME} is",
+        "providers.openai.headers.a: ${cmd:…} is for a provider's api_key, and stands there alone",
         "providers.openai.headers.b: ${env:… lacks its closing brace",
     ]
 
