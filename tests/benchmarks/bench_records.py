@@ -1,0 +1,120 @@
+"""Recording attempts and building their frame, against a list of dicts and ``pd.DataFrame``.
+
+Each runs in a process of its own, so that its peak of memory is its own too.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from measure import bar
+
+ROWS, ROUNDS = 1_000_000, 3
+FASTER, PEAK, FRAME = 5.0, 0.3, 0.6
+ROOT = Path(__file__).parents[2]
+
+
+def main(*, quick: bool) -> None:
+    rows, rounds = (1_000, 1) if quick else (ROWS, ROUNDS)
+    found = {kind: [measured(kind, rows) for _ in range(rounds)] for kind in ("ours", "dicts")}
+    print(f"\n{rows:,} attempts; best of {rounds}")
+    best = {kind: {what: min(one[what] for one in runs) for what in runs[0]} for kind, runs in found.items()}
+    for kind, figures in best.items():
+        print(
+            f"  {kind:5}  record {figures['record_s'] / rows * 1e6:6.2f} us/row, frame {figures['frame_s']:6.2f} s, "
+            f"peak {figures['peak_bytes'] / 2**20:7.0f} MiB, frame {figures['frame_bytes'] / 2**20:7.0f} MiB"
+        )
+    ours, dicts = best["ours"], best["dicts"]
+    times = (dicts["record_s"] + dicts["frame_s"]) / (ours["record_s"] + ours["frame_s"])
+    bar("times as fast as a list of dicts", times, FASTER, at_least=True)
+    bar("peak memory", ours["peak_bytes"] / dicts["peak_bytes"], PEAK, at_least=False)
+    bar("size of the frame", ours["frame_bytes"] / dicts["frame_bytes"], FRAME, at_least=False)
+
+
+def measured(kind: str, rows: int) -> dict[str, float]:
+    command = [sys.executable, __file__, kind, str(rows)]
+    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+def attempts(rows: int) -> Iterator[dict[str, Any]]:
+    """Rows as a call writes them."""
+    for number in range(rows):
+        started, failed = 1_700_000_000.0 + number * 0.01, number % 20 == 0
+        yield {
+            "call_id": f"{number:016x}",
+            "run_id": None,
+            "attempt": 1,
+            "model": ("a/one", "a/two", "b/three")[number % 3],
+            "provider": ("a", "a", "b")[number % 3],
+            "reason": "selected",
+            "started_at": started,
+            "ended_at": started + 0.5,
+            "latency_s": 0.5,
+            "ttft_s": None if number % 2 else 0.1,
+            "outcome": "retryable" if failed else "ok",
+            "status": 503 if failed else 200,
+            "error_type": "ProviderUnavailableError" if failed else None,
+            "error_message": "overloaded" if failed else None,
+            "retry_after_s": None,
+            "wait_before_s": 0.0,
+            "breaker_before": "closed",
+            "breaker_after": "closed",
+            "score_before": 0.9,
+            "score_after": 0.91,
+            "committed": not failed,
+            "prompt_tokens": None if failed else 12,
+            "completion_tokens": None if failed else 40,
+            "cost_usd": None if failed else 1e-5,
+            "chars": 200,
+            "maybe_billed": False,
+            "malformed_events": 0,
+        }
+
+
+def ours(rows: int) -> dict[str, float]:
+    from routerlab.session.recorder import Recorder
+    from routerlab.views.frames import frame
+
+    before, started = _peak(), time.perf_counter()
+    recorder = Recorder(max_records=rows + 1024)
+    for row in attempts(rows):
+        recorder.add("attempts", row)
+    recorded = time.perf_counter()
+    return _figures(frame(recorder, "attempts"), rows, before, started, recorded)
+
+
+def dicts(rows: int) -> dict[str, float]:
+    import pandas as pd
+
+    before, started = _peak(), time.perf_counter()
+    kept = list(attempts(rows))
+    recorded = time.perf_counter()
+    return _figures(pd.DataFrame(kept), rows, before, started, recorded)
+
+
+def _figures(frame: Any, rows: int, before: int, started: float, recorded: float) -> dict[str, float]:
+    ended = time.perf_counter()
+    assert len(frame) == rows
+    return {
+        "record_s": recorded - started,
+        "frame_s": ended - recorded,
+        "peak_bytes": _peak() - before,
+        "frame_bytes": int(frame.memory_usage(deep=True).sum()),
+    }
+
+
+def _peak() -> int:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(ROOT))
+    print(json.dumps({"ours": ours, "dicts": dicts}[sys.argv[1]](int(sys.argv[2]))))

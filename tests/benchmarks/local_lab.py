@@ -1,0 +1,28 @@
+"""A lab with one OpenAI-compatible provider at the local server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from server import serving
+
+from routerlab.lab import Lab
+from routerlab.session.results import CallSpec
+
+PROMPT = "Why is the sky blue?"
+BODY = {"model": "m", "messages": [{"role": "user", "content": PROMPT}]}
+SPEC = CallSpec(messages=({"role": "user", "content": PROMPT},))
+STREAM = CallSpec(messages=({"role": "user", "content": PROMPT},), stream=True)
+
+
+@contextmanager
+def local_lab(chunks: int = 100, gap_ms: int = 0) -> Iterator[tuple[Lab, str]]:
+    """The lab, and the URL of the chat endpoint for its peers."""
+    with serving() as address:
+        base = f"{address}/{chunks}/{gap_ms}/v1"
+        model = {"capabilities": ["chat-completion"], "price": {"input": 1.0, "output": 2.0}}
+        provider = {"kind": "openai_compatible", "base_url": base, "models": {"m": model}}
+        config = {"providers": {"local": provider}, "pools": {"chat": {"models": ["local/m"]}}}
+        with Lab(config, store=False) as lab:
+            yield lab, f"{base}/chat/completions"
