@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from routerlab.core.errors import ConfigurationError, RouterLabError
 from routerlab.core.redact import Redactor
-from routerlab.session.closing import close_with
+from routerlab.session.closing import close_forgotten, close_with
 from routerlab.session.config import LabConfig, load_config
 from routerlab.session.recorder import Recorder
 from routerlab.session.results import CallResult, CallSpec
@@ -69,6 +69,7 @@ class Lab:
         }
         self.config: LabConfig = load_config(config, overrides=overrides)
         self._no_store = store is False
+        close_forgotten()
         redactor = Redactor(self.config.secrets)
         recorder = Recorder(max_records=self.config.max_records, redact=redactor.redact)
         if self.config.store and not self._no_store:

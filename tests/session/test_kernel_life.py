@@ -59,14 +59,18 @@ def test_however_the_cell_ends_running_it_again_leaves_nothing_behind(kernel, co
     assert_constant(*rerun(kernel, code, 12, 3))
 
 
-def test_a_lab_that_was_shown_is_held_by_the_output_history_alone(kernel):
-    """IPython keeps every value that it shows (``Out[4]``, ``_4``, ``_``); ``%xdel`` lets go of one."""
-    kernel.ok("lab.close(); del lab")
-    before = kernel.value("held()")
-    kernel.ok("lab = fast()\nlab")
-    assert kernel.value("held()")["threads"] > before["threads"]
-    kernel.ok("%xdel lab")
-    assert kernel.value("held()")["threads"] == before["threads"]
+def test_a_cell_that_shows_its_lab_can_be_run_again_and_again(kernel):
+    """IPython keeps every value that it shows (``Out[4]``, ``_4``, ``_``): such labs are closed by the next one."""
+    assert_constant(*rerun(kernel, "lab = fast(); lab.chat('hi'); lab", 12, 3))
+
+
+def test_what_a_variable_holds_is_not_closed(kernel):
+    kernel.ok("shown = fast(); shown")
+    kernel.ok("listed = [fast()]; listed[0]")
+    for _ in range(3):
+        kernel.ok("lab = fast(); lab")
+    assert kernel.ok("print(shown.closed, listed[0].closed, lab.closed)").stdout == "False False False\n"
+    kernel.ok("shown.close(); listed[0].close(); del shown, listed")
 
 
 # -- what cells show -----------------------------------------------------------------------------------------------
