@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from concurrent.futures import Executor
 from typing import Any
 
 from routerlab.core.errors import NoModelAvailableError, RateLimitError
@@ -19,6 +18,7 @@ from routerlab.experiments.plan import Arm, Progress, ReplayPlan
 from routerlab.experiments.prompts import prompt_text
 from routerlab.experiments.runs import Records, RunRecords
 from routerlab.experiments.scorers import score_row
+from routerlab.experiments.threads import in_thread
 from routerlab.session.results import CallResult, CallSpec
 
 __all__ = ["Arm", "Progress", "Replay", "ReplayPlan"]
@@ -35,7 +35,6 @@ class Replay:
         plan: what to send where.
         call: sends one call; a failed request comes back in the result, only cancellation is raised.
         recorder: keeps the run, its items and scores (the calls are recorded by whoever makes them).
-        scorer_pool: threads in which scorers run; None: the loop's own.
         wall: epoch seconds, for the record.
         clock: monotonic seconds, for rates and pauses.
     """
@@ -46,7 +45,6 @@ class Replay:
         *,
         call: Callable[[CallSpec], Awaitable[CallResult]],
         recorder: Records,
-        scorer_pool: Executor | None = None,
         wall: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -54,7 +52,7 @@ class Replay:
         self.run_id = plan.run_id
         self.status = "pending"
         self.notes: list[str] = []
-        self._call, self._scorer_pool = call, scorer_pool
+        self._call = call
         self._records = RunRecords(plan, recorder)
         self._wall, self._clock = wall, clock
         self._rows: dict[Key, dict[str, Any]] = {}
@@ -253,8 +251,7 @@ class Replay:
             self._unpriced += 1
 
     async def _score(self, item: Item, row: dict[str, Any]) -> None:
-        loop = asyncio.get_running_loop()
-        scores = await loop.run_in_executor(self._scorer_pool, score_row, self.plan.scorers, row["text"], item)
+        scores = await in_thread(lambda: score_row(self.plan.scorers, row["text"], item))
         row.update({f"score_{score.name}": score.value for score in scores})
         self._records.scores(row, scores)
 

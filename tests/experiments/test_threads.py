@@ -1,0 +1,55 @@
+"""Functions in threads that nobody has to wait for."""
+
+import asyncio
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from routerlab.experiments.threads import in_thread
+
+
+def test_result_and_error_come_back():
+    async def both():
+        assert await in_thread(lambda: threading.current_thread().name) == "routerlab-scorer"
+        with pytest.raises(ZeroDivisionError):
+            await in_thread(lambda: 1 / 0)
+
+    asyncio.run(both())
+
+
+def test_a_cancelled_wait_does_not_wait():
+    release = threading.Event()
+
+    async def cancel():
+        task = asyncio.create_task(in_thread(release.wait))
+        await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    started = time.monotonic()
+    asyncio.run(cancel())
+    assert time.monotonic() - started < 2
+    release.set()  # the loop is closed by now: the thread ends without a word
+
+
+STUCK = """
+import time, routerlab as rl
+lab = rl.Lab.demo()
+run = lab.replay(["a"], scorers=[lambda text, target: time.sleep(60)], wait=False)
+while not lab.calls().shape[0]:
+    time.sleep(0.05)
+started = time.monotonic()
+lab.close()
+print(round(time.monotonic() - started))
+"""
+
+
+def test_a_scorer_that_is_stuck_holds_up_neither_the_lab_nor_the_process():
+    started = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", STUCK], capture_output=True, text=True, timeout=50, check=True)
+    assert int(done.stdout) <= 2
+    assert time.monotonic() - started < 30
