@@ -139,7 +139,8 @@ def _forms(secret: str) -> Iterator[str]:
     from urllib.parse import quote, quote_plus
 
     escaped = secret.replace("\\", "\\\\").replace('"', '\\"')
-    yield from map(re.escape, {secret, escaped, quote(secret, safe=""), quote(secret), quote_plus(secret)})
+    queried = quote_plus(secret, safe="/?:@!$'()*,")  # as aiohttp writes a query, and servers repeat it
+    yield from map(re.escape, {secret, escaped, quote(secret, safe=""), quote(secret), quote_plus(secret), queried})
     yield from _base64_forms(secret.encode())
 
 

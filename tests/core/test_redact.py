@@ -26,6 +26,7 @@ SECRET = 'p@ss/w0rd+="x" ÿ?~\\'
         quote(SECRET, safe="").lower(),
         quote(SECRET),
         quote_plus(SECRET),
+        quote_plus(SECRET, safe="/?:@!$'()*,"),
         json.dumps(SECRET, ensure_ascii=False)[1:-1],
         base64.b64encode(SECRET.encode()).decode(),
         base64.urlsafe_b64encode(SECRET.encode()).decode(),

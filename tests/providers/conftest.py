@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import ssl
+import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -162,6 +163,28 @@ def loopback() -> Callable[..., Any]:
 ANSWER = json.dumps({"choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}]}).encode()
 
 
+@pytest.fixture
+def shown() -> Callable[[BaseException], str]:
+    """Everything that a log, a debugger or a notebook shows of an exception: texts, frames with locals, its chain."""
+
+    def everything(error: BaseException) -> str:
+        seen: list[str] = []
+        queue: list[BaseException | None] = [error]
+        while queue:
+            one = queue.pop()
+            if one is None:
+                continue
+            queue += [one.__cause__, one.__context__]
+            seen += [repr(one), str(one), repr(vars(one)), repr(one.args)]
+            frames = [frame for frame, _ in traceback.walk_tb(one.__traceback__)]
+            ours = [frame for frame in frames if "/tests/" not in frame.f_code.co_filename]
+            seen += [f"{name}={value!r}" for frame in ours for name, value in frame.f_locals.items()]
+        seen += traceback.TracebackException.from_exception(error).format()
+        return "\n".join(seen)
+
+    return everything
+
+
 @dataclass
 class Gateway:
     """A server with a certificate, and all requests that it has read."""
@@ -248,7 +271,7 @@ def connect_proxy() -> Callable[..., Any]:
         found = ConnectProxy()
 
         async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
                 request = await _read_request(reader)
                 found.requests.append(request)
                 if login and f"proxy-authorization: {login}".lower() not in request.decode().lower():

@@ -7,9 +7,7 @@ import base64
 import json
 import logging
 import pickle
-import traceback
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -70,23 +68,6 @@ ANSWERS = {
 }
 
 
-def shown(error: BaseException) -> str:
-    """Everything that a log, a debugger or a notebook would show of an exception: texts, frames with locals, chain."""
-    seen: list[str] = []
-    queue: list[BaseException | None] = [error]
-    while queue:
-        one = queue.pop()
-        if one is None:
-            continue
-        queue += [one.__cause__, one.__context__]
-        seen += [repr(one), str(one), repr(vars(one)), repr(one.args)]
-        frames = [frame for frame, _ in traceback.walk_tb(one.__traceback__)]
-        ours = [frame for frame in frames if Path(frame.f_code.co_filename) != Path(__file__)]
-        seen += [f"{name}={value!r}" for frame in ours for name, value in frame.f_locals.items()]
-    seen += traceback.TracebackException.from_exception(error).format()
-    return "\n".join(seen)
-
-
 @pytest.mark.parametrize("verb", ["complete", "stream", "embed", "list_models"])
 @pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS)
 @pytest.mark.parametrize("name", ["openai", "azure"])
@@ -96,6 +77,7 @@ def test_no_error_shows_a_key(
     verb: str,
     scripted: Callable[..., Any],
     chat: Callable[..., Any],
+    shown: Callable[[BaseException], str],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.DEBUG)
