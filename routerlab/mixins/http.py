@@ -210,7 +210,7 @@ class HttpClientMixin:
             raise RuntimeError("the HTTP client is not set up (or was closed): call _init_http_client(base_url) first")
         if kwargs.pop("follow_redirects", False):
             raise ValueError("redirects are not followed: the key must not travel to another host")
-        url = join_url(self._http_base_url, path)
+        url = parsed_url(join_url(self._http_base_url, path))
         headers = self._http_request_headers(kwargs.pop("headers", None))
         timeout = self._http_limits(kwargs.pop("timeout", self._http_timeout))
         options = {"auth": kwargs.pop("auth")} if "auth" in kwargs else {}

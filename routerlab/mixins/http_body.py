@@ -96,10 +96,9 @@ async def decoded(response: httpx.Response) -> AsyncGenerator[bytes, None]:
     encoding = response.headers.get("content-encoding", "identity").strip().lower()
     try:
         unpack = _Unpacker(encoding)
-        async with aclosing(response.aiter_raw()) as chunks:  # type: ignore[type-var]  # an async generator in truth
-            async for chunk in chunks:
-                for piece in unpack.feed(chunk):
-                    yield piece
+        async for chunk in response.stream:  # type: ignore[union-attr]  # not `aiter_raw`, one generator more
+            for piece in unpack.feed(chunk):
+                yield piece
         unpack.finish()
         return
     except (zlib.error, EOFError):

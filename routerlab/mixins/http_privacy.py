@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import logging
 import re
 from collections.abc import Iterable, Mapping
@@ -61,20 +62,32 @@ def checked_headers(headers: Mapping[str, str] | httpx.Headers | None) -> httpx.
 def parsed_url(text: str) -> httpx.URL:
     """Returns a URL in its parts; what is none is a `ValueError` here (httpx's own is not)."""
     try:
-        return httpx.URL(text)
+        return httpx.URL(text) if "?" in text else _remembered_url(text)
     except httpx.InvalidURL as error:
         problem = str(error)
     raise ValueError(f"not a URL: {problem}")
 
 
+@functools.lru_cache(maxsize=256)
+def _remembered_url(text: str) -> httpx.URL:
+    """Parsing a URL costs as much as sending a request. One with a query is not kept: keys travel there."""
+    return httpx.URL(text)
+
+
 def plain_url(url: httpx.URL | str) -> str:
     """Returns a URL as messages show it: without query (keys travel there), fragment and user."""
-    return str(httpx.URL(url).copy_with(query=None, fragment=None, userinfo=b""))
+    return str(_plain(httpx.URL(url)))
 
 
 def bare_request(request: httpx.Request) -> httpx.Request:
     """Returns what an exception may carry of a request: the method and the plain URL, no header and no body."""
-    return httpx.Request(request.method, plain_url(request.url))
+    return httpx.Request(request.method, _plain(request.url))
+
+
+def _plain(url: httpx.URL) -> httpx.URL:
+    if url.query or url.fragment or url.userinfo or "?" in str(url):
+        return url.copy_with(query=None, fragment=None, userinfo=b"")
+    return url
 
 
 def redact(text: str, secrets: Iterable[str]) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import functools
 import ipaddress
+import logging
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -20,6 +21,8 @@ from httpx_aiohttp import AiohttpTransport, HttpxAiohttpClient
 
 __all__ = ["HttpClient", "HttpTransport"]
 
+_log = logging.getLogger("httpx")
+_PIECE_BYTES = 2**16
 _FAILURES = (httpx.TransportError, aiohttp.ClientError, OSError)
 _KINDS: tuple[tuple[type[BaseException], type[httpx.TransportError], str], ...] = (  # the first that fits counts
     (aiohttp.ClientProxyConnectionError, httpx.ProxyError, "cannot connect to the proxy"),
@@ -46,6 +49,20 @@ class HttpClient(HttpxAiohttpClient):
     def _get_proxy_map(self, proxy: Any, allow_env_proxies: bool) -> dict[str, httpx.Proxy | None]:
         return super()._get_proxy_map(proxy, allow_env_proxies and not _is_loopback(self.base_url.host))
 
+    async def send(self, request: httpx.Request, *, stream: bool = False, **options: Any) -> httpx.Response:
+        """Sends a request, as httpx does; a plain one (streamed, no redirects, no login) straight to its transport.
+
+        That leaves out what every request pays for and no API needs: flows of logins and redirects, hooks, cookies.
+        """
+        plain = stream and options == {"follow_redirects": False} and not (self.is_closed or self.auth)
+        if not plain or request.url.userinfo or any(self.event_hooks.values()):
+            return await super().send(request, stream=stream, **options)
+        response = await self._transport_for_url(request.url).handle_async_request(request)
+        response.request = request
+        words = request.method, request.url, response.http_version, response.status_code, response.reason_phrase
+        _log.info('HTTP Request: %s %s "%s %d %s"', *words)
+        return response
+
     def _init_transport(self, **options: Any) -> httpx.AsyncBaseTransport:  # type: ignore[override]
         return options.pop("transport", None) or HttpTransport(**options)
 
@@ -71,17 +88,40 @@ class HttpTransport(AiohttpTransport):
         if self.proxy is not None and request.url.scheme == "http":  # no tunnel: the proxy reads this very request
             request.headers.update(self.proxy.headers)
         try:
-            response = await super().handle_async_request(request)
-            if self.proxy is None or response.status_code != 407:
-                assert isinstance(response.stream, httpx.AsyncByteStream)  # noqa: S101 - for the type checker
-                response.stream = _Body(response.stream, request)
-                return response
-            await response.aclose()
+            answer = await self._send(request)
+            if self.proxy is None or answer.status != 407:
+                return httpx.Response(
+                    answer.status,
+                    headers=answer.raw_headers,
+                    stream=_Body(answer, request),
+                    request=request,
+                    extensions={"http_version": b"HTTP/1.1", "reason_phrase": (answer.reason or "").encode()},
+                )
+            answer.close()
             failure: httpx.TransportError = httpx.ProxyError(f"{request.url.host}: {_refusal(407)}")
             cause: BaseException | None = None
         except _FAILURES as error:
             failure, cause = _translated(error, request)
         raise failure from cause  # out of the handler: what was caught there must not hang on as its context
+
+    async def _send(self, request: httpx.Request) -> aiohttp.ClientResponse:
+        if not isinstance(self.client, aiohttp.ClientSession):
+            self.client = self.get_client()
+        timeout = request.extensions.get("timeout", {})
+        return await self.client.request(
+            request.method,
+            str(request.url),
+            headers=request.headers.multi_items(),
+            data=_content(request),
+            allow_redirects=False,
+            auto_decompress=False,
+            timeout=aiohttp.ClientTimeout(
+                connect=timeout.get("pool"), sock_connect=timeout.get("connect"), sock_read=timeout.get("read")
+            ),
+            server_hostname=request.extensions.get("sni_hostname"),
+            proxy=str(self.proxy.url) if self.proxy else None,
+            proxy_headers=self.proxy.headers if self.proxy else None,
+        )
 
 
 class _Protocol(ResponseHandler):
@@ -95,21 +135,35 @@ class _Protocol(ResponseHandler):
 
 
 class _Body(httpx.AsyncByteStream):
-    def __init__(self, stream: httpx.AsyncByteStream, request: httpx.Request) -> None:
-        self._stream = stream
+    def __init__(self, answer: aiohttp.ClientResponse, request: httpx.Request) -> None:
+        self._answer = answer
         self._request = request
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
         try:
-            async for chunk in self._stream:
-                yield chunk
-            return
+            piece = await self._answer.content.read(_PIECE_BYTES)
         except _FAILURES as error:
             failure, cause = _translated(error, self._request)
+        else:
+            if piece:
+                return piece
+            raise StopAsyncIteration
         raise failure from cause
 
     async def aclose(self) -> None:
-        await self._stream.aclose()
+        await self._answer.__aexit__(None, None, None)
+
+
+def _content(request: httpx.Request) -> bytes | httpx.AsyncByteStream | None:
+    try:
+        return request.content or None
+    except httpx.RequestNotRead:
+        request.headers.pop("transfer-encoding", None)  # aiohttp sets it
+        assert isinstance(request.stream, httpx.AsyncByteStream)  # noqa: S101 - for the type checker
+        return request.stream
 
 
 def _with_login_as_header(proxy: httpx.Proxy) -> httpx.Proxy:
