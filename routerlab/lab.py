@@ -24,12 +24,13 @@ if TYPE_CHECKING:
     from routerlab.experiments.datasets import Dataset
     from routerlab.experiments.traffic import Traffic
     from routerlab.simulation.faults import FaultController
+    from routerlab.views.breaker import Breaker
     from routerlab.views.explanation import Explanation
     from routerlab.views.reply import EmbeddingReply, Reply
     from routerlab.views.run import Run
     from routerlab.views.stream import Stream
 
-__all__ = ["Breaker", "Lab"]
+__all__ = ["Lab"]
 
 _RUN_STORE = ".routerlab/runs.db"
 
@@ -340,6 +341,8 @@ class Lab:
 
     def breaker(self, model: str) -> Breaker:
         """The breaker of one model: read it, ``open()``, ``close()`` or ``reset()`` it."""
+        from routerlab.views.breaker import Breaker
+
         return Breaker(self._session, model)
 
     def reset(self, name: str) -> None:
@@ -379,36 +382,12 @@ class Lab:
         state = " (closed)" if self.closed else ""
         return f"<Lab{state}: {', '.join(self.models)}; pools: {', '.join(self.pools) or 'none declared'}>"
 
+    def _repr_html_(self) -> str:
+        from routerlab.views.overview import overview_html
 
-class Breaker:
-    """The breaker of one model, by hand."""
-
-    def __init__(self, session: Session, model: str) -> None:
-        self._session = session
-        self.model = model
-        session.snapshot(model)  # an unknown model is told now
-
-    @property
-    def state(self) -> str:
-        """``closed``, ``open`` or ``half_open``."""
-        return self._session.snapshot(self.model).breaker
-
-    def open(self) -> None:
-        """Open it for a full timeout: no request goes to the model."""
-        self._session.by_hand("open", self.model)
-
-    def close(self) -> None:
-        """Close it: requests go to the model again."""
-        self._session.by_hand("close", self.model)
-
-    def reset(self) -> None:
-        """Close it and forget all counts; a model that is out or cooling comes back, too."""
-        self._session.by_hand("reset", self.model)
-
-    def __repr__(self) -> str:
-        snapshot = self._session.snapshot(self.model)
-        probe = f", a probe may be tried in {snapshot.seconds_to_probe:.1f} s" if snapshot.breaker == "open" else ""
-        return f"<Breaker of {self.model}: {snapshot.breaker}{probe}>"
+        pools = {name: pool.models for name, pool in self._session.pools.items()}
+        title = f"A lab of {len(self.models)} models{' (closed)' if self.closed else ''}"
+        return overview_html(title, [] if self.closed else self._session.snapshots(), pools)
 
 
 def _checked(result: CallResult) -> CallResult:
