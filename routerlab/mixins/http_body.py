@@ -17,6 +17,7 @@ __all__ = [
     "BadBodyError",
     "Hide",
     "OversizedBodyError",
+    "UndecodableBodyError",
     "decoded",
     "excerpt",
     "parse_json",
@@ -50,6 +51,10 @@ class OversizedBodyError(BadBodyError):
     """A 2xx whose body, or one event of it, is larger than the cap."""
 
 
+class UndecodableBodyError(BadBodyError):
+    """A body that breaks off, or makes no sense, before it is decompressed."""
+
+
 def _remade(kind: type[BadBodyError], message: str, response: httpx.Response, state: dict[str, Any]) -> BadBodyError:
     error = kind(message, response=response)
     error.__dict__.update(state)
@@ -63,7 +68,7 @@ async def read_body(response: httpx.Response) -> httpx.Response:
 
     Raises:
         OversizedBodyError: the decoded body is larger than 32 MiB.
-        BadBodyError: it cannot be decoded.
+        UndecodableBodyError: it cannot be decompressed.
     """
     body = bytearray()
     limit = MAX_BODY_BYTES if response.is_success else MAX_ERROR_BYTES
@@ -88,7 +93,7 @@ async def decoded(response: httpx.Response) -> AsyncGenerator[bytes, None]:
     twice.
 
     Raises:
-        BadBodyError: the body cannot be decoded.
+        UndecodableBodyError: it cannot be decompressed.
     """
     if response.is_stream_consumed:  # a response made from bytes has been read, and decoded, already
         yield response.content
@@ -103,7 +108,7 @@ async def decoded(response: httpx.Response) -> AsyncGenerator[bytes, None]:
         return
     except (zlib.error, EOFError):
         problem = f"{plain_url(response.url)} sent a body that is no valid {encoding!r}"
-    raise BadBodyError(problem, response=whole(response, b""))
+    raise UndecodableBodyError(problem, response=whole(response, b""))
 
 
 def parse_json(response: httpx.Response, url: str, hide: Hide) -> Any:

@@ -25,7 +25,7 @@ from routerlab.core.types import (
 )
 from routerlab.mixins.config import ConfigValidatorMixin
 from routerlab.mixins.http import HttpClientMixin
-from routerlab.mixins.http_body import BadBodyError, OversizedBodyError
+from routerlab.mixins.http_body import BadBodyError, OversizedBodyError, UndecodableBodyError
 from routerlab.providers.base import ProviderConnector
 from routerlab.providers.connection import connection_options
 from routerlab.providers.keys import Key, about_refusal
@@ -209,9 +209,9 @@ class OpenAICompatibleProvider(HttpClientMixin, ConfigValidatorMixin, ProviderCo
 
     def _refuse_body(self, error: BadBodyError) -> None:
         """Raise what a success means that is no event stream."""
-        answer = self._answer(error.response)
-        if isinstance(error, OversizedBodyError) or not answer.text.strip():
+        if isinstance(error, OversizedBodyError | UndecodableBodyError):
             raise transport_error(error, self._host, received=True) from None
+        answer = self._answer(error.response)
         answer.json()  # an error object, a page of HTML, …
         raise answer.senseless("is no event stream")
 

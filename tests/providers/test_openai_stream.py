@@ -240,6 +240,7 @@ def test_an_error_event(
     [
         ("application/json", '{"error": {"message": "no", "code": 503}}', Fault.STATUS, 503),
         ("application/json", '{"id": "x"}', Fault.BAD_RESPONSE, 200),
+        ("application/json", "", Fault.BAD_RESPONSE, 200),
         ("text/html", "<html>Sign in</html>", Fault.BAD_RESPONSE, 200),
         ("text/event-stream", '{"error": {"message": "no", "code": 503}}', Fault.STATUS, 503),
         ("text/event-stream", "<html>Sign in</html>", Fault.BAD_RESPONSE, 200),
