@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import socket
 import threading
@@ -196,12 +197,21 @@ class _Running:
         ]
         self._ready.set()
         await self._stopping.wait()
+        await self._accept_no_more()
         for server in servers:
             server.close()
         for connection in list(state.connections):
             connection.transport.abort()
         if state.tasks:
             await asyncio.wait(state.tasks, timeout=_GRACE_S)
+
+    async def _accept_no_more(self) -> None:
+        """A connection that asyncio has just accepted when its server closes is dropped without being closed."""
+        with contextlib.suppress(NotImplementedError):  # Windows
+            for listener in self._sockets:
+                self._loop.remove_reader(listener)
+        for _ in range(3):  # steps of the loop from accepted to connected
+            await asyncio.sleep(0)
 
 
 def _configuration(app: SimulatedApplication) -> Config:
