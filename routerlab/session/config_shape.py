@@ -198,12 +198,36 @@ class LabShape(_Shape):
 
 
 def read_shape(data: Any, problems: list[str]) -> LabShape | None:
-    """Check the shape; what is wrong is added to `problems`, and then there is no result."""
+    """Check the shape; what is wrong is added to `problems`.
+
+    The shape of the rest is returned, so that all other mistakes are found too; None where too little is left for that.
+    """
     try:
         return LabShape.model_validate(data)
     except ValidationError as error:
-        problems += [_problem(one["loc"], one["type"], one["msg"], one["input"]) for one in error.errors()]
+        wrong = error.errors()
+    problems += [_problem(one["loc"], one["type"], one["msg"], one["input"]) for one in wrong]
+    if any(_is_needed(one["loc"]) for one in wrong):
         return None
+    try:
+        for one in wrong:
+            data = _left(data, one["loc"])
+        return LabShape.model_validate(data)
+    except (KeyError, ValidationError):  # something is missing
+        return None
+
+
+def _left(data: Any, loc: tuple[int | str, ...]) -> dict[Any, Any]:
+    """What is left of a mapping without a path; of a list, nothing is left."""
+    key, rest = loc[0], loc[1:]
+    inner = data[key]
+    others = {name: value for name, value in data.items() if name != key}
+    return {**others, key: _left(inner, rest)} if rest and isinstance(inner, Mapping) else others
+
+
+def _is_needed(loc: tuple[int | str, ...]) -> bool:
+    """Whether others would look wrong without it that are not: a provider, its kind, its models."""
+    return not loc or (loc[0] == "providers" and (len(loc) < 3 or loc[2] in ("kind", "models")))
 
 
 _EXPECTED = {

@@ -247,6 +247,15 @@ def test_all_mistakes_at_once() -> None:
         "providers.ollama.models.m.price.input",
         "sede",
     ]
+    mixed = lab({"models": ["sim/zzz"], "retry": {"max_retrys": 1}, "breaker": 7}, sede=1)
+    mixed["providers"]["openai"] = {"base_ulr": "http://x", "api_key": "${env:NOT_THERE}"}
+    assert [problem.partition(":")[0] for problem in sorted(problems_of(mixed))] == [
+        "pools.chat.breaker",
+        "pools.chat.models[0]",
+        "pools.chat.retry.max_retrys",
+        "providers.openai.api_key",
+        "sede",
+    ]
     looked_up = lab({"models": ["sim/zzz"], "strategy": {"name": "priority", "return_after": 3}})
     looked_up["providers"]["opnai"] = {"kind": "opnai"}
     looked_up["pools"]["other"] = {"capability": "nonsense", "models": ["${env:NOT_THERE}"]}
