@@ -222,13 +222,14 @@ class HttpClientMixin:
         return self._make_http_client(**self._http_options)
 
     def _http_request_headers(self, own: Mapping[str, str] | None) -> httpx.Headers:
-        headers = httpx.Headers({"Accept-Encoding": ACCEPT_ENCODING})
-        headers.update(self._http_headers)  # here as well: an overridden _make_http_client may not take them
+        headers = self._http_headers.copy()  # here as well: an overridden _make_http_client may not take them
+        headers.setdefault("Accept-Encoding", ACCEPT_ENCODING)
         if self._http_auth_token:
             if not is_sendable(self._http_auth_token):
                 raise ValueError("the key must be one line of ASCII text (was it read with its line break?)")
             headers["Authorization"] = f"Bearer {self._http_auth_token}"
-        headers.update(checked_headers(own))
+        for name, value in checked_headers(own).items():
+            headers[name] = value
         return headers
 
     def _http_limits(self, timeout: Any) -> httpx.Timeout:

@@ -61,8 +61,8 @@ def _remade(kind: type[BadBodyError], message: str, response: httpx.Response, st
     return error
 
 
-async def read_body(response: httpx.Response) -> httpx.Response:
-    """Reads an open response to its end and returns it whole: its body is readable, its request shows no header.
+async def read_body(response: httpx.Response) -> bytes:
+    """Reads an open response to its end and returns its body, decoded.
 
     Of an error's body (status 300 and up) at most 1 MiB is kept.
 
@@ -79,11 +79,11 @@ async def read_body(response: httpx.Response) -> httpx.Response:
                 del body[limit:]
                 break
         else:
-            return whole(response, bytes(body))
+            return bytes(body)
     if response.is_success:
         message = f"{plain_url(response.url)} answered with more than {limit // 2**20} MiB"
         raise OversizedBodyError(message, response=whole(response, bytes(body[:MAX_ERROR_BYTES])))
-    return whole(response, bytes(body))
+    return bytes(body)
 
 
 async def decoded(response: httpx.Response) -> AsyncGenerator[bytes, None]:

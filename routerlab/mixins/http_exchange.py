@@ -53,9 +53,13 @@ class Exchange:
 
     async def whole(self, on_response: OnResponse | None = None) -> httpx.Response:
         """Returns a 2xx response, read to its end; raises as `HttpClientMixin._http_get` says."""
-        response = await self._within_limit(self._send_and_read(on_response))
+        response = whole(*await self.read(on_response))
         raise_for_status(response, self._hide)
         return response
+
+    async def read(self, on_response: OnResponse | None = None) -> tuple[httpx.Response, bytes]:
+        """Returns the head of the answer, whatever its status, and its decoded body."""
+        return await self._within_limit(self._send_and_read(on_response))
 
     async def events(self, on_response: OnResponse | None = None) -> AsyncGenerator[ServerSentEvent, None]:
         """Yields the events of the answer as they arrive; raises as `HttpClientMixin._http_stream` says."""
@@ -63,7 +67,7 @@ class Exchange:
         try:
             kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
             if not response.is_success or kind not in ("text/event-stream", ""):
-                self._refuse(await self._within_limit(read_body(response)))
+                self._refuse(whole(response, await self._within_limit(read_body(response))))
             if on_response is not None:
                 on_response(response)
             async with aclosing(self._decode(response, declared=bool(kind))) as events:
@@ -97,12 +101,12 @@ class Exchange:
     async def _send(self) -> httpx.Response:
         return await self._client.send(self._request, stream=True, follow_redirects=False, **self._options)
 
-    async def _send_and_read(self, on_response: OnResponse | None) -> httpx.Response:
+    async def _send_and_read(self, on_response: OnResponse | None) -> tuple[httpx.Response, bytes]:
         response = await self._send()
         try:
             if on_response is not None:
                 on_response(response)
-            return await read_body(response)
+            return response, await read_body(response)
         finally:
             await response.aclose()
 

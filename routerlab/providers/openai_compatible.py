@@ -201,7 +201,7 @@ class OpenAICompatibleProvider(HttpClientMixin, ConfigValidatorMixin, ProviderCo
                 async for event in events:
                     yield event
         except httpx.HTTPStatusError as error:
-            raise self._answer(error.response).failure() from None
+            raise self._answer(error.response, error.response.content).failure() from None
         except BadBodyError as error:
             self._refuse_body(error)
         except Exception as error:
@@ -209,7 +209,12 @@ class OpenAICompatibleProvider(HttpClientMixin, ConfigValidatorMixin, ProviderCo
 
     def _refuse_body(self, error: BadBodyError) -> None:
         """Raise what a success means that is no event stream."""
+<<<<<<< Updated upstream
         if isinstance(error, OversizedBodyError | UndecodableBodyError):
+=======
+        answer = self._answer(error.response, error.response.content)
+        if isinstance(error, OversizedBodyError) or not answer.text.strip():
+>>>>>>> Stashed changes
             raise transport_error(error, self._host, received=True) from None
         answer = self._answer(error.response)
         answer.json()  # an error object, a page of HTML, …
@@ -223,9 +228,7 @@ class OpenAICompatibleProvider(HttpClientMixin, ConfigValidatorMixin, ProviderCo
         options = self._request_options(key, connect_timeout_s, body)
         try:
             exchange = await self._http_exchange(method, path, options)
-            return self._answer(await exchange.whole(received.append))
-        except httpx.HTTPStatusError as error:
-            return self._answer(error.response)
+            return self._answer(*await exchange.read(received.append))
         except Exception as error:
             raise transport_error(error, self._host, received=bool(received)) from error
 
@@ -251,9 +254,10 @@ class OpenAICompatibleProvider(HttpClientMixin, ConfigValidatorMixin, ProviderCo
     def _path(self, endpoint: str, model: str) -> str:
         return f"/openai/deployments/{quote(model, safe='')}/{endpoint}" if self._deployments else f"/{endpoint}"
 
-    def _answer(self, response: httpx.Response) -> Answer:
-        text = response.content.decode("utf-8", "replace")
-        return Answer(response.status_code, dict(response.headers), text, self._wall_clock())
+    def _answer(self, response: httpx.Response, body: bytes) -> Answer:
+        return Answer(
+            response.status_code, dict(response.headers.items()), body.decode("utf-8", "replace"), self._wall_clock()
+        )
 
     async def _key(self) -> Key:
         key = await self._key_source.get()

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from routerlab.core.redact import Private, Redactor, Secrets
+from routerlab.core.redact import _GENERIC, _SIGNS, Private, Redactor, Secrets
 
 SECRET = 'p@ss/w0rd+="x" ÿ?~\\'
 
@@ -103,6 +103,25 @@ def test_keys_that_are_not_ours_are_known_by_their_looks(text: str, shown: str) 
 )
 def test_ordinary_words_stay(text: str) -> None:
     assert Redactor(["correct-horse-battery"]).redact(text) == text
+
+
+@given(st.lists(st.sampled_from([*_SIGNS, *"\u0131\u017f\u212aé -_=:", ": ", '"', "Kk1234567890abcdef"])))
+def test_looking_for_signs_first_misses_nothing(parts: list[str]) -> None:
+    for text in ("".join(parts), "".join(parts).upper()):
+        searched = _GENERIC.sub(lambda match: (match["keep"] or "") + "***", text)
+        assert Redactor().redact(text) == searched
+
+
+@pytest.mark.parametrize(
+    "text", ["API_KEY=12345678", "ap\u0131-key: 12345678", "\u017fK-1234567", "ba\u017fic 12345678"]
+)
+def test_letters_that_count_as_ascii_hide_no_key(text: str) -> None:
+    assert _GENERIC.search(text)
+    assert "1234567" not in Redactor().redact(text)
+
+
+def test_a_known_secret_is_found_with_letters_that_count_as_ascii() -> None:
+    assert Redactor(["kinship-secret"]).redact("\u212a\u0130n\u017fh\u0131p-secret") == "***"
 
 
 def test_several_secrets_the_longest_first() -> None:
