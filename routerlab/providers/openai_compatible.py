@@ -209,14 +209,9 @@ class OpenAICompatibleProvider(HttpClientMixin, ConfigValidatorMixin, ProviderCo
 
     def _refuse_body(self, error: BadBodyError) -> None:
         """Raise what a success means that is no event stream."""
-<<<<<<< Updated upstream
         if isinstance(error, OversizedBodyError | UndecodableBodyError):
-=======
-        answer = self._answer(error.response, error.response.content)
-        if isinstance(error, OversizedBodyError) or not answer.text.strip():
->>>>>>> Stashed changes
             raise transport_error(error, self._host, received=True) from None
-        answer = self._answer(error.response)
+        answer = self._answer(error.response, error.response.content)
         answer.json()  # an error object, a page of HTML, …
         raise answer.senseless("is no event stream")
 
