@@ -125,13 +125,23 @@ class HttpTransport(AiohttpTransport):
 
 
 class _Protocol(ResponseHandler):
-    """aiohttp 3.14's C parser forgets the body that a bad chunk breaks: its reader would wait for ever."""
+    """aiohttp's, with two ends of a body put right.
+
+    Its C parser forgets the body that a bad chunk breaks (3.14): the reader would wait for ever. And a reset would pass
+    for the end of a body without a length. Source: RFC 9112, section 8.
+    """
 
     def connection_lost(self, exc: BaseException | None) -> None:
         body = self._payload
+        if isinstance(exc, ConnectionError):
+            _break_off(body)
         super().connection_lost(exc)
-        if body is not None and not body.is_eof() and body.exception() is None:
-            body.set_exception(aiohttp.ClientPayloadError("Response payload is not completed"))
+        _break_off(body)
+
+
+def _break_off(body: aiohttp.StreamReader | None) -> None:
+    if body is not None and not body.is_eof() and body.exception() is None:
+        body.set_exception(aiohttp.ClientPayloadError("Response payload is not completed"))
 
 
 class _Body(httpx.AsyncByteStream):

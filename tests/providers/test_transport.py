@@ -90,6 +90,7 @@ LENGTH = b"content-length: %d" % len(ANSWER)
         (says(head(LENGTH), ANSWER[:9], then_reset=True), Fault.BROKEN),
         (says(head(LENGTH), ANSWER[:9]), Fault.BROKEN),
         (says(head(b"content-length: 2000000"), ANSWER), Fault.BROKEN),
+        (says(head(), ANSWER, then_reset=True), Fault.BROKEN),
         (says(head(b"transfer-encoding: chunked"), chunked(ANSWER)), Fault.BROKEN),
         (says(head(b"transfer-encoding: chunked"), b"9999\r\n" + ANSWER), Fault.BROKEN),
         (says(head(b"content-encoding: gzip", LENGTH), ANSWER), Fault.BROKEN),
@@ -97,7 +98,7 @@ LENGTH = b"content-length: %d" % len(ANSWER)
     ],
     ids=[
         "reset before headers", "close before headers", "cut headers", "no HTTP", "reset in the body", "short body",
-        "a whole answer in a short body", "no last chunk", "cut chunk", "no gzip", "cut gzip",
+        "a whole answer in a short body", "reset without a length", "no last chunk", "cut chunk", "no gzip", "cut gzip",
     ],
 )  # fmt: skip
 def test_a_broken_answer(script: Script, fault: Fault, outcome: Callable[..., Any]) -> None:
