@@ -199,6 +199,8 @@ class VirtualCall:
             record.status, record.retry_after_s, record.error_message = error.status, error.retry_after_s, error.message
             record.error_type = verdict.error.__name__ if verdict.error else None
             record.maybe_billed = record.committed or error.maybe_billed
+        elif verdict is CANCELLED:
+            record.maybe_billed = True
         self.attempts.append(record)
 
     # -- the end ---------------------------------------------------------------------------------------------------

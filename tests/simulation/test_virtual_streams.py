@@ -169,6 +169,7 @@ def test_the_consumer_stops_early(at: float) -> None:
     assert call.finish is not None
     assert (call.finish.outcome, call.finish.error) == (Outcome.CANCELLED, None)
     assert [attempt.outcome for attempt in call.attempts] == ["cancelled"]
+    assert call.attempts[0].maybe_billed
     assert call.attempts[0].committed == (at > 1.0)
     seen = world.health.snapshot(A, world.now)
     assert (seen.in_flight, seen.samples) == (0, 0)
