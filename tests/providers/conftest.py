@@ -243,14 +243,16 @@ def gateway(authority: trustme.CA) -> Callable[..., Any]:
         found = Gateway()
 
         async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            with contextlib.suppress(ConnectionError, ssl.SSLError, asyncio.IncompleteReadError):
+            with contextlib.suppress(
+                ConnectionError, ssl.SSLError, asyncio.IncompleteReadError, asyncio.CancelledError
+            ):
                 while request := await _read_request(reader):
                     found.requests.append(request)
                     body = answer(request)
                     writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n")
                     writer.write(b"content-length: %d\r\n\r\n%s" % (len(body), body))
                     await writer.drain()
-            writer.close()
+            writer.transport.abort()
 
         server = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=context)
         found.port = server.sockets[0].getsockname()[1]
@@ -306,10 +308,13 @@ async def _tunnel(request: bytes, reader: asyncio.StreamReader, writer: asyncio.
     writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
 
     async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError):
+        try:
             while data := await source.read(65536):
                 sink.write(data)
                 await sink.drain()
-        sink.close()
+        except ConnectionError:
+            pass
+        finally:
+            sink.close()
 
     await asyncio.gather(pump(reader, back), pump(there, writer))
