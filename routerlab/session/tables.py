@@ -126,7 +126,7 @@ malformed_events  int    events of the stream that were skipped
 
 _EVENTS = """
 at                time   when it happened
-kind              name   breaker, model_out, model_back, budget, fault, setting, …
+kind              name   breaker, out, back, cooling, fault_injected, fault_cleared
 model             name   provider/model that it concerns
 provider          name   provider that it concerns
 old               name   state before

@@ -47,10 +47,14 @@ class SimulatedProvider(ProviderConnector):
         self.server = SimulatedServer(models, provider=name, seed=config.get("seed", 0), api_key=key).start()
         # loopback is reached without the environment's proxies
         common = {"trust_env": False, **({"api_key": key} if key else {})}
-        self._connectors = {
-            model.name: OpenAICompatibleProvider(name, {"base_url": self.server.url(model.name), **common})
-            for model in models
-        }
+        try:
+            self._connectors = {
+                model.name: OpenAICompatibleProvider(name, {"base_url": self.server.url(model.name), **common})
+                for model in models
+            }
+        except BaseException:
+            self.server.stop()
+            raise
 
     @property
     def faults(self) -> FaultController:
