@@ -18,7 +18,7 @@ def test_each_benchmark_runs(name: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
     assert f"== {name}" in done.stdout
-    assert "aim" in done.stdout
+    assert "aim" in done.stdout or "is not installed" in done.stdout  # every peer may be missing
 
 
 def test_the_runner_knows_every_benchmark_and_refuses_an_unknown_one() -> None:
