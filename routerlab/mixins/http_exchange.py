@@ -12,9 +12,9 @@ import httpx
 from routerlab.core.sse import ServerSentEvent, SSEDecoder
 from routerlab.mixins.http_body import (
     BadBodyError,
+    DecodedBody,
     Hide,
     OversizedBodyError,
-    decoded,
     excerpt,
     raise_for_status,
     read_body,
@@ -63,6 +63,13 @@ class Exchange:
 
     async def events(self, on_response: OnResponse | None = None) -> AsyncGenerator[ServerSentEvent, None]:
         """Yields the events of the answer as they arrive; raises as `HttpClientMixin._http_stream` says."""
+        async with aclosing(self.batches(on_response)) as batches:
+            async for batch in batches:
+                for event in batch:
+                    yield event
+
+    async def batches(self, on_response: OnResponse | None = None) -> AsyncGenerator[list[ServerSentEvent], None]:
+        """Yields what `events` does, those together that arrive together."""
         response = await self._within_limit(self._send())
         try:
             kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -70,26 +77,21 @@ class Exchange:
                 self._refuse(whole(response, await self._within_limit(read_body(response))))
             if on_response is not None:
                 on_response(response)
-            async with aclosing(self._decode(response, declared=bool(kind))) as events:
-                async for event in events:
-                    yield event
+            decoder, pieces = SSEDecoder(), DecodedBody(response)
+            head, any_event = b"", False
+            while piece := await self._within_limit(anext(pieces, b"")):
+                if events := self._feed(decoder, piece, response):
+                    any_event = True
+                    yield events
+                if not any_event:
+                    head += piece[: _HEAD_BYTES - len(head)]
+            if events := decoder.finish():
+                any_event = True
+                yield events
+            if not any_event and (not kind or head.lstrip().startswith(_NO_EVENTS)):
+                self._refuse(whole(response, head))
         finally:
             await response.aclose()
-
-    async def _decode(self, response: httpx.Response, *, declared: bool) -> AsyncGenerator[ServerSentEvent, None]:
-        decoder = SSEDecoder()
-        head, count = b"", 0
-        async with aclosing(decoded(response)) as pieces:
-            while piece := await self._within_limit(anext(pieces, b"")):
-                head += piece[: _HEAD_BYTES - len(head)]
-                for event in self._feed(decoder, piece, response):
-                    count += 1
-                    yield event
-        for event in decoder.finish():
-            count += 1
-            yield event
-        if not count and (not declared or head.lstrip().startswith(_NO_EVENTS)):
-            self._refuse(whole(response, head))
 
     def _feed(self, decoder: SSEDecoder, piece: bytes, response: httpx.Response) -> list[ServerSentEvent]:
         try:
@@ -112,13 +114,15 @@ class Exchange:
 
     async def _within_limit(self, awaitable: Awaitable[T]) -> T:
         try:
+            if self._limit_s is None:
+                return await awaitable
             async with asyncio.timeout(self._limit_s) as clock:
                 return await awaitable
         except httpx.TransportError as error:
             error.request = bare_request(self._request)
             raise
         except TimeoutError:
-            if not clock.expired():
+            if self._limit_s is None or not clock.expired():
                 raise
         # Out of the handler: the frames of what was cancelled hold the headers.
         request = bare_request(self._request)

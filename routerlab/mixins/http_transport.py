@@ -108,10 +108,11 @@ class HttpTransport(AiohttpTransport):
         if not isinstance(self.client, aiohttp.ClientSession):
             self.client = self.get_client()
         timeout = request.extensions.get("timeout", {})
+        encoding = request.headers.encoding
         return await self.client.request(
             request.method,
             str(request.url),
-            headers=request.headers.multi_items(),
+            headers=[(name.decode(encoding), value.decode(encoding)) for name, value in request.headers.raw],
             data=_content(request),
             allow_redirects=False,
             auto_decompress=False,

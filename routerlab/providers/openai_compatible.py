@@ -167,24 +167,25 @@ class OpenAICompatibleProvider(HttpClientMixin, ConfigValidatorMixin, ProviderCo
     async def _deltas(self, request: CompletionRequest, key: Key) -> AsyncGenerator[Delta, None]:
         reader = StreamReader()
         clock, patience_s = asyncio.get_running_loop().time, self._grace_s
-        async with aclosing(self._events(request, reader, key)) as events:
+        async with aclosing(self._batches(request, reader, key)) as batches:
             while True:
                 if not reader.finished and not reader.done:
-                    event = await anext(events, None)
+                    batch = await anext(batches, None)
                 else:  # complete: what follows is welcome, but not needed
                     asked_at = clock()
-                    event = await _next_within(events, min(patience_s, _DRAIN_S) if reader.done else patience_s)
+                    batch = await _next_within(batches, min(patience_s, _DRAIN_S) if reader.done else patience_s)
                     patience_s -= clock() - asked_at
-                if event is None:
+                if batch is None:
                     break
-                for delta in reader.read(event):
-                    yield delta
+                for event in batch:
+                    for delta in reader.read(event):
+                        yield delta
         for delta in reader.end():
             yield delta
 
-    async def _events(
+    async def _batches(
         self, request: CompletionRequest, reader: StreamReader, key: Key
-    ) -> AsyncGenerator[ServerSentEvent, None]:
+    ) -> AsyncGenerator[list[ServerSentEvent], None]:
         body = chat_body(request, self._preset, stream=True, stream_usage=self._stream_usage)
         path = self._path("chat/completions", request.model)
         received = False
@@ -197,9 +198,9 @@ class OpenAICompatibleProvider(HttpClientMixin, ConfigValidatorMixin, ProviderCo
         options = self._request_options(key, request.connect_timeout_s, body)
         try:
             exchange = await self._http_exchange("POST", path, options)
-            async with aclosing(exchange.events(begin)) as events:
-                async for event in events:
-                    yield event
+            async with aclosing(exchange.batches(begin)) as batches:
+                async for batch in batches:
+                    yield batch
         except httpx.HTTPStatusError as error:
             raise self._answer(error.response, error.response.content).failure() from None
         except BadBodyError as error:
@@ -298,10 +299,10 @@ class OpenAICompatibleProvider(HttpClientMixin, ConfigValidatorMixin, ProviderCo
         return shown
 
 
-async def _next_within(events: AsyncGenerator[ServerSentEvent, None], patience_s: float) -> ServerSentEvent | None:
-    """The next event of an answer that is complete already; None for its end, however it comes."""
+async def _next_within(batches: AsyncGenerator[T, None], patience_s: float) -> T | None:
+    """The next events of an answer that is complete already; None for its end, however it comes."""
     try:
         async with asyncio.timeout(patience_s):
-            return await anext(events, None)
+            return await anext(batches, None)
     except (TimeoutError, ProviderError):
         return None

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from routerlab.core.failures import ProviderError
+from routerlab.core.record import record
 from routerlab.core.types import CompletionResponse, TokenUsage, ToolCall
 from routerlab.providers.openai_errors import Answer, blocked, content_filtered, error_of, read_error, read_limits
 
@@ -26,7 +26,7 @@ _REASONS = {
 _BROKEN_OFF = ("error", "network_error", "insufficient_system_resource", "abort")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Choice:
     """The first choice of a body or of a chunk, in one shape for all providers.
 
@@ -110,7 +110,7 @@ def read_choice(body: Mapping[str, Any], key: str) -> Choice | None:
         ValueError: the choices are not what they should be.
     """
     choices = body.get("choices") or ()
-    if not isinstance(choices, list | tuple) or not all(isinstance(one, dict) for one in choices):
+    if not isinstance(choices, (list, tuple)) or not all(isinstance(one, dict) for one in choices):
         raise ValueError("choices: a list of objects was expected")
     choice = next((one for one in choices if not one.get("index")), None)
     if choice is None:
@@ -159,6 +159,8 @@ def read_usage(body: Mapping[str, Any]) -> TokenUsage | None:
     usage = body.get("usage")
     if not isinstance(usage, dict):
         usage = _mapping(_mapping(body.get("x_groq")).get("usage"))
+    if not usage:
+        return None
     prompt, completion = _tokens(usage, "prompt_tokens"), _tokens(usage, "completion_tokens")
     total = _tokens(usage, "total_tokens")
     if total is None and prompt is not None:
@@ -190,10 +192,12 @@ def _split_content(content: Any) -> tuple[str, str]:
 
 
 def _raw_tool_calls(message: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
-    calls = message.get("tool_calls") or ()
-    if not calls and isinstance(message.get("function_call"), dict):  # the format before tools
-        calls = [{"index": 0, "function": message["function_call"]}]
-    if not isinstance(calls, list | tuple) or not all(isinstance(call, dict) for call in calls):
+    calls = message.get("tool_calls")
+    if not calls:
+        if not isinstance(message.get("function_call"), dict):
+            return ()
+        calls = [{"index": 0, "function": message["function_call"]}]  # the format before tools
+    if not isinstance(calls, (list, tuple)) or not all(isinstance(call, dict) for call in calls):
         raise ValueError("tool_calls: a list of objects was expected")
     return tuple(calls)
 

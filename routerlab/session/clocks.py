@@ -34,7 +34,8 @@ class Watch:
 
     def __init__(self, clocks: Clocks, *, stream: bool) -> None:
         self._timer = asyncio.timeout(None)
-        self._now = asyncio.get_running_loop().time
+        self._loop = asyncio.get_running_loop()
+        self._now = self._loop.time
         now = self._now()
         self._ends: dict[str, float] = {}
         self._limits: dict[str, float] = {}
@@ -50,6 +51,7 @@ class Watch:
                 self._limits[name], self._ends[name] = limit, now + limit
         self._idle_s = clocks.idle_s
         self._paused_at: float | None = None
+        self._alarm: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> Self:
         await self._timer.__aenter__()
@@ -59,6 +61,8 @@ class Watch:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
         try:
             await self._timer.__aexit__(kind, error, traceback)
         except TimeoutError:
@@ -98,7 +102,25 @@ class Watch:
         return {name: end for name, end in self._ends.items() if name == "deadline"}
 
     def _arm(self) -> None:
-        self._timer.reschedule(min(self._running().values(), default=None))
+        """Have the alarm ring by the first end. One that rings too early looks again: ends move with each chunk."""
+        end = min(self._running().values(), default=None)
+        if self._timer.when() is not None:  # it rang just now, and something comes in the same moment
+            if end is not None and end <= self._now():
+                return
+            self._timer.reschedule(None)
+        if end is None or (self._alarm is not None and self._alarm.when() <= end):
+            return
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm = self._loop.call_at(end, self._ring)
+
+    def _ring(self) -> None:
+        self._alarm = None
+        end = min(self._running().values(), default=None)
+        if end is not None and end <= self._now():
+            self._timer.reschedule(end)
+        else:
+            self._arm()
 
     def _ran_out(self) -> ProviderError:
         ends = self._running()

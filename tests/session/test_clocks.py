@@ -140,3 +140,24 @@ def test_a_cancellation_from_outside_passes():
             await task
 
     asyncio.run(main())
+
+
+def test_a_chunk_in_the_very_moment_of_the_end_saves_idle_but_not_total():
+    async def busy(watch):
+        watch.first_token()
+        for _ in range(2_000_000):  # chunks without a pause: each moment of the loop has one
+            await asyncio.sleep(0)
+            watch.progress()
+
+    assert ran_out(Clocks(idle_s=0.001, total_s=0.05), busy).clock == "total"
+
+
+def test_the_alarm_is_gone_with_the_block():
+    async def main():
+        loop = asyncio.get_running_loop()
+        async with Watch(Clocks(total_s=0.01, idle_s=0.01), stream=True) as watch:
+            watch.first_token()
+        await asyncio.sleep(0.03)
+        assert not [handle for handle in loop._scheduled if not handle.cancelled()]
+
+    asyncio.run(main())
