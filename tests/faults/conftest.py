@@ -127,7 +127,7 @@ class RawServer:
             connection.ended.set()
 
 
-async def _play(
+async def _play(  # noqa: PLR0912 - one branch for each step
     script: Script, connection: Connection, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 ) -> bool:
     """Play a script once; True: once more."""

@@ -5,15 +5,12 @@ from __future__ import annotations
 import gzip
 import json
 import socket
-import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-import routerlab as rl
 from routerlab.core import errors
 from routerlab.core.failures import ProviderError
 
@@ -102,7 +99,7 @@ STATUS = [
     ),
     Row("418", failure(418), 1, False, "N", INVALID, 418),
     *(
-        Row(str(n), failure(n, location="http://elsewhere.example/{key}"), 1, False, "N", INVALID, n, "elsewhere.example")
+        Row(str(n), failure(n, location="http://elsewhere.example/{key}"), 1, False, "N", INVALID, n, "elsewhere.ex")
         for n in (301, 302, 303, 307, 308)
     ),
 ]  # fmt: skip

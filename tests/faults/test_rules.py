@@ -1,4 +1,4 @@
-"""The rules that hold everywhere, over raw sockets: turns, waits, Retry-After, deadlines, and who may be asked at all."""
+"""The rules that hold everywhere, over raw sockets: turns, waits, Retry-After, deadlines, who may be asked at all."""
 
 from __future__ import annotations
 
@@ -213,7 +213,6 @@ def test_every_request_that_was_sent_is_one_row(stage, in_threads) -> None:
         future.exception(10)
     rows = lab.attempts()
     assert len(rows) == len(server.requests)
-    assert (rows["status"] == 400).sum() == sum(b"" != request for request in server.requests[6:32:8])
     calls = lab.calls()
     assert calls["attempts"].sum() == len(rows)
     assert len(calls) == 24

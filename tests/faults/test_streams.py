@@ -141,7 +141,9 @@ QUIET = {
 
 
 @pytest.mark.parametrize("name", QUIET)
-@pytest.mark.parametrize("end", [["rst"], [("chunks", {"error": {"message": "no", "code": 503}})]], ids=["reset", "error event"])  # fmt: skip
+@pytest.mark.parametrize(
+    "end", [["rst"], [("chunks", {"error": {"message": "no", "code": 503}})]], ids=["reset", "error event"]
+)
 def test_a_role_only_or_empty_delta_does_not_commit(name: str, end: list[Any], stage) -> None:
     """Nothing was delivered, so that retry and moving on are free under the policy ``error`` too."""
     server = stage.server(streamed(("chunks", *QUIET[name]), 0.01, *end))
@@ -154,7 +156,11 @@ def test_a_role_only_or_empty_delta_does_not_commit(name: str, end: list[Any], s
     assert bench.failures("a/one") == 2
 
 
-@pytest.mark.parametrize("first", ["x", delta(tool_calls=[{"index": 0, "id": "c", "function": {"name": "f"}}])], ids=["text", "a tool call"])  # fmt: skip
+@pytest.mark.parametrize(
+    "first",
+    ["x", delta(tool_calls=[{"index": 0, "id": "c", "function": {"name": "f"}}])],
+    ids=["text", "a tool call"],
+)
 def test_the_first_content_commits(first: Any, stage) -> None:
     bench = stage.bench({"on_stream_failure": "error"}, a=stage.server(streamed(("chunks", first), 0.01, "rst")))
     asked = bench.ask(stream=True)
