@@ -284,7 +284,7 @@ def test_each_clock_ends_its_attempt_and_the_turn(make_lab, requests_of, clock, 
     lab = make_lab(
         alpha=always(fault, **({"byte_delay_s": 0.01} if fault == "drip" else {})) | LONG,
         beta={},
-        pool={"timeouts": {clock: 0.15}, "on_stream_failure": "buffer"},
+        pool={"timeouts": {clock: 0.5}, "on_stream_failure": "buffer"},  # enough for a busy machine to connect
     )
     started = time.monotonic()
     reply = lab.stream("long") if stream else lab.chat("long")
@@ -292,7 +292,7 @@ def test_each_clock_ends_its_attempt_and_the_turn(make_lab, requests_of, clock, 
         list(reply)
         reply = reply.reply
     assert reply.model == "sim/beta"
-    assert 0.15 <= time.monotonic() - started < 2
+    assert 0.5 <= time.monotonic() - started < 5
     assert requests_of(lab, "alpha") == 1
     first = lab.attempts().iloc[0]
     assert first["outcome"] == "move_on"
