@@ -66,7 +66,7 @@ STATUS = [
         Row(str(n), status(n), 2, True, "F", UNAVAILABLE)
         for n in (408, 409, 425, 500, 502, 503, 504, 520, 524, 529, 599)
     ),
-    *(Row(str(n), status(n), 1, False, "N", INVALID) for n in (301, 302, 307, 308, 418)),
+    *(Row(str(n), status(n), 1, False, "N", INVALID) for n in (301, 302, 303, 307, 308, 418)),
 ]
 TRANSPORT = [
     Row("refused, DNS, reset or close before headers", fault(Fault.CONNECT), 2, True, "F", UNAVAILABLE),
