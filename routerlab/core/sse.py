@@ -55,8 +55,9 @@ class SSEDecoder:
 
     def __init__(self, max_event_bytes: int = _MAX_EVENT_BYTES) -> None:
         self._max_event_bytes = max_event_bytes
-        self._line = bytearray()
-        self._data = bytearray()  # each data line and a line feed, as WHATWG has it
+        self._line = bytearray()  # the beginning of a line whose end is still to come
+        self._data: list[bytes] = []
+        self._data_bytes = 0
         self._restart()
 
     def feed(self, chunk: bytes) -> list[ServerSentEvent]:
@@ -73,11 +74,15 @@ class SSEDecoder:
         events: list[ServerSentEvent] = []
         for piece in chunk.splitlines(keepends=True):  # of bytes: at LF, CR and CRLF only
             line = piece.rstrip(b"\r\n")
-            self._line += line
-            if len(self._line) + len(self._data) > self._max_event_bytes:
+            if len(self._line) + len(line) + self._data_bytes > self._max_event_bytes:
                 raise ValueError(f"an event of the stream is larger than {self._max_event_bytes} bytes")
-            if len(line) < len(piece):
-                self._end_line(events)
+            if len(line) == len(piece):
+                self._line += line
+            elif self._line:
+                self._line += line
+                self._end_line(self._taken_line(), events)
+            else:
+                self._end_line(line, events)
         return events
 
     def finish(self) -> list[ServerSentEvent]:
@@ -89,7 +94,7 @@ class SSEDecoder:
         """
         events: list[ServerSentEvent] = []
         if self._line:
-            self._end_line(events)
+            self._end_line(self._taken_line(), events)
         self._dispatch(events)
         self._restart()
         return events
@@ -103,12 +108,16 @@ class SSEDecoder:
 
     def _clear_event(self) -> None:
         self._data.clear()
+        self._data_bytes = 0
         self._event = ""
         self._retry = None
 
-    def _end_line(self, events: list[ServerSentEvent]) -> None:
+    def _taken_line(self) -> bytes:
         line = bytes(self._line)
         self._line.clear()
+        return line
+
+    def _end_line(self, line: bytes, events: list[ServerSentEvent]) -> None:
         if self._first_line:
             self._first_line = False
             line = line.removeprefix(_BOM)
@@ -121,7 +130,8 @@ class SSEDecoder:
         name, _, value = line.partition(b":")  # a comment has no name, a line without a colon no value
         value = value.removeprefix(b" ")
         if name == b"data":
-            self._data += value + b"\n"
+            self._data.append(value)
+            self._data_bytes += len(value) + 1  # its line feed, as WHATWG has it
         elif name == b"event":
             self._event = value.decode("utf-8", "replace")
         elif name == b"id":
@@ -132,6 +142,6 @@ class SSEDecoder:
 
     def _dispatch(self, events: list[ServerSentEvent]) -> None:
         if self._data:  # an event without data is none
-            data = self._data[:-1].decode("utf-8", "replace")
+            data = b"\n".join(self._data).decode("utf-8", "replace")
             events.append(ServerSentEvent(data, self._event or "message", self._id, self._retry))
         self._clear_event()

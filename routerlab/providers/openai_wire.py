@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from routerlab.core.failures import ProviderError
@@ -109,10 +109,11 @@ def read_choice(body: Mapping[str, Any], key: str) -> Choice | None:
         ProviderError: the choice holds an error (OpenRouter).
         ValueError: the choices are not what they should be.
     """
-    choices = body.get("choices") or ()
-    if not isinstance(choices, (list, tuple)) or not all(isinstance(one, dict) for one in choices):
-        raise ValueError("choices: a list of objects was expected")
-    choice = next((one for one in choices if not one.get("index")), None)
+    choice = None
+    for one in _listed(body.get("choices"), "choices"):
+        if not one.get("index"):
+            choice = one
+            break
     if choice is None:
         return None
     error = read_error(choice)
@@ -121,14 +122,15 @@ def read_choice(body: Mapping[str, Any], key: str) -> Choice | None:
     message = choice.get(key) or {}
     if not isinstance(message, dict):
         raise ValueError(f"{key}: an object was expected")
-    text, thinking = _split_content(message.get("content"))
+    content = message.get("content")
+    text, thinking = (content, "") if isinstance(content, str) else _split_content(content)
     return Choice(
         text=text,
         reasoning=_text(message.get("reasoning_content")) or _text(message.get("reasoning")) or thinking,
         tool_calls=_raw_tool_calls(message),
         finish_reason=_text(choice.get("finish_reason")),
         refusal=_text(message.get("refusal")),
-        null=message.get("content") is None,
+        null=content is None,
         filters=choice.get("content_filter_results"),
     )
 
@@ -197,9 +199,18 @@ def _raw_tool_calls(message: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]
         if not isinstance(message.get("function_call"), dict):
             return ()
         calls = [{"index": 0, "function": message["function_call"]}]  # the format before tools
-    if not isinstance(calls, (list, tuple)) or not all(isinstance(call, dict) for call in calls):
-        raise ValueError("tool_calls: a list of objects was expected")
-    return tuple(calls)
+    return tuple(_listed(calls, "tool_calls"))
+
+
+def _listed(value: Any, name: str) -> Sequence[Mapping[str, Any]]:
+    value = value or ()
+    if isinstance(value, (list, tuple)):
+        for one in value:
+            if not isinstance(one, dict):
+                break
+        else:
+            return value
+    raise ValueError(f"{name}: a list of objects was expected")
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

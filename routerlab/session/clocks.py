@@ -76,9 +76,13 @@ class Watch:
 
     def progress(self) -> None:
         """A chunk is here."""
-        if self._idle_s is not None and "first_token" not in self._ends:
-            self._limits["idle"], self._ends["idle"] = self._idle_s, self._now() + self._idle_s
-        self._arm()
+        if self._idle_s is None or "first_token" in self._ends:
+            return
+        known = "idle" in self._ends
+        self._ends["idle"] = self._now() + self._idle_s
+        if not known or self._timer.when() is not None:
+            self._limits["idle"] = self._idle_s
+            self._arm()
 
     def pause(self) -> None:
         """The reader is behind: idle and total stand still, the deadline does not."""

@@ -17,7 +17,7 @@ from routerlab.lab import Lab
 from routerlab.mixins.http_transport import HttpClient
 from routerlab.session.pipe import Piece
 
-CHUNKS = 200
+CHUNKS = 100
 # concurrency: streams in a batch, rounds, aim against httpx
 PLAN = {1: (4, 20, 1.6), 16: (32, 20, 2.0), 128: (128, 12, 3.0)}
 FIRST_PLAN = {1: 30, 16: 10, 128: 5}

@@ -427,3 +427,37 @@ def test_whatever_comes_is_read_or_a_provider_error(chunks: list[Any]) -> None:
     except ProviderError:
         return
     assert finishes == 1
+
+
+class LongWay(StreamReader):
+    """Takes no short cut."""
+
+    def _only_text(self, chunk: Any) -> str:
+        return ""
+
+
+CHUNKS = st.builds(
+    lambda delta, choice, chunk: {**chunk, "choices": [{**choice, "delta": delta}]},
+    st.dictionaries(st.sampled_from(["content", "role", "reasoning"]), st.sampled_from(["a", "", None, 1, ["a"]])),
+    st.dictionaries(
+        st.sampled_from(["index", "finish_reason", "error"]), st.sampled_from([None, 0, 1, "stop", {"a": 1}])
+    ),
+    st.dictionaries(
+        st.sampled_from(["model", "usage", "x_groq", "error", "object"]),
+        st.sampled_from([None, "", "m-1", "error", {"prompt_tokens": 1}, {"usage": {"prompt_tokens": 1}}]),
+    ),
+)
+
+
+@given(st.lists(CHUNKS | st.sampled_from([None, 1, "x", [], {"choices": [1]}, {"choices": [{"delta": "x"}]}])))
+def test_the_short_cut_for_plain_text_reads_what_the_long_way_reads(chunks: list[Any]) -> None:
+    def read(reader: StreamReader) -> list[Any]:
+        seen: list[Any] = []
+        for chunk in chunks:
+            try:
+                seen += reader.read(ServerSentEvent(json.dumps(chunk)))
+            except ProviderError as error:
+                seen.append((error.status, error.code, error.message))
+        return [*seen, reader.finished, reader._content]
+
+    assert read(StreamReader()) == read(LongWay())
