@@ -167,7 +167,9 @@ class CircuitBreaker:
             ConfigurationError: (a ``ValueError``) the lease is not a positive finite number.
         """
         if lease_s is None:
-            lease_s = max(self.config.reset_timeout, _MIN_LEASE_S)
+            lease_s = self.config.reset_timeout
+            if lease_s < _MIN_LEASE_S:  # noqa: PLR1730 - max() would be a fifth of an admission
+                lease_s = _MIN_LEASE_S
         else:
             _require_seconds("lease_s", lease_s)
         if self._state is _CLOSED:
@@ -331,7 +333,7 @@ class CircuitBreaker:
         permit.settled = True
         if permit.epoch is not self._epoch:
             return False
-        if not permit.is_probe:
+        if permit.state is _CLOSED:
             return True
         self._probes.pop(permit, None)
         return now < permit.lease_end  # later, its slot may be another probe's: a lost probe stays lost

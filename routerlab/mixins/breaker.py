@@ -32,6 +32,7 @@ class CircuitBreakerMixin:
     """
 
     _clock: Callable[[], float] = time.monotonic
+    _circuit: _SharedCircuit | None = None  # each instance gets its own
 
     def configure_circuit_breaker(
         self,
@@ -52,7 +53,7 @@ class CircuitBreakerMixin:
             ConfigurationError: (a ``ValueError``) a parameter is out of its range; nothing has changed.
         """
         config = BreakerConfig(failure_threshold, reset_timeout, half_open_max, success_threshold)
-        self.__dict__["_circuit"] = _SharedCircuit(config)
+        self._circuit = _SharedCircuit(config)
 
     def check_circuit(self) -> Permit:
         """Ask whether a request may go.
@@ -63,7 +64,7 @@ class CircuitBreakerMixin:
         Raises:
             CircuitOpenError: no request may go now; ``remaining`` is how many seconds until a probe may be tried.
         """
-        circuit = self._shared_circuit()
+        circuit = self._circuit or self._new_circuit()
         with circuit.lock:
             permit = circuit.breaker.acquire(self._clock())
         circuit.last_taken.set(permit)
@@ -76,9 +77,9 @@ class CircuitBreakerMixin:
             permit: its permit; None: the one that this task took last. Without any, a closed circuit counts the
                 outcome, an open one ignores it, a half-open one takes it for the oldest probe in flight.
         """
-        circuit = self._shared_circuit()
+        circuit = self._circuit or self._new_circuit()
         with circuit.lock:
-            circuit.breaker.record_success(circuit.meant(permit), self._clock())
+            circuit.breaker.record_success(permit or circuit.last(), self._clock())
 
     def record_failure(self, permit: Permit | None = None) -> None:
         """The request failed in a way that speaks against the provider.
@@ -86,9 +87,9 @@ class CircuitBreakerMixin:
         Args:
             permit: as for ``record_success``.
         """
-        circuit = self._shared_circuit()
+        circuit = self._circuit or self._new_circuit()
         with circuit.lock:
-            circuit.breaker.record_failure(circuit.meant(permit), self._clock())
+            circuit.breaker.record_failure(permit or circuit.last(), self._clock())
 
     def release_circuit(self, permit: Permit | None = None) -> None:
         """The request ended in a way that says nothing (cancelled, the caller's own error): frees the slot only.
@@ -96,13 +97,13 @@ class CircuitBreakerMixin:
         Args:
             permit: as for ``record_success``.
         """
-        circuit = self._shared_circuit()
+        circuit = self._circuit or self._new_circuit()
         with circuit.lock:
-            circuit.breaker.release(circuit.meant(permit), self._clock())
+            circuit.breaker.release(permit or circuit.last(), self._clock())
 
     def reset_circuit(self) -> None:
         """Close the circuit and clear all counts."""
-        circuit = self._shared_circuit()
+        circuit = self._circuit or self._new_circuit()
         with circuit.lock:
             circuit.breaker.reset(self._clock())
 
@@ -114,22 +115,20 @@ class CircuitBreakerMixin:
             since half-open), ``remaining`` (seconds), ``probes_in_flight``, ``free_probe_slots``, and ``config`` (the
             four parameters).
         """
-        circuit = self._shared_circuit()
+        circuit = self._circuit or self._new_circuit()
         with circuit.lock:
             return circuit.breaker.stats(self._clock())
 
     @property
     def circuit_state(self) -> CircuitState:
         """The state now; OPEN whose time is over reads HALF_OPEN."""
-        circuit = self._shared_circuit()
+        circuit = self._circuit or self._new_circuit()
         with circuit.lock:
             return circuit.breaker.state(self._clock())
 
-    def _shared_circuit(self) -> _SharedCircuit:
-        circuit = self.__dict__.get("_circuit")
-        if circuit is None:  # never configured: setdefault, so that all threads get the same one
-            circuit = self.__dict__.setdefault("_circuit", _SharedCircuit(BreakerConfig()))
-        return cast("_SharedCircuit", circuit)
+    def _new_circuit(self) -> _SharedCircuit:
+        # never configured; setdefault, so that all threads get the same one
+        return cast("_SharedCircuit", self.__dict__.setdefault("_circuit", _SharedCircuit(BreakerConfig())))
 
 
 class _SharedCircuit:
@@ -140,9 +139,7 @@ class _SharedCircuit:
         self.lock = threading.Lock()
         self.last_taken: ContextVar[Permit | None] = ContextVar("last_taken", default=None)
 
-    def meant(self, permit: Permit | None) -> Permit | None:
+    def last(self) -> Permit | None:
         """The permit that a call without one means; None if this task has none that is still out."""
-        if permit is not None:
-            return permit
         last = self.last_taken.get()
         return None if last is None or last.settled else last
