@@ -64,7 +64,8 @@ def _remade(kind: type[BadBodyError], message: str, response: httpx.Response, st
 async def read_body(response: httpx.Response) -> bytes:
     """Reads an open response to its end and returns its body, decoded.
 
-    Of an error's body (status 300 and up) at most 1 MiB is kept.
+    Of an error's body (status 300 and up) at most 1 MiB is kept, and no more than came before it broke off: the status
+    has said what matters.
 
     Raises:
         OversizedBodyError: the decoded body is larger than 32 MiB.
@@ -72,16 +73,18 @@ async def read_body(response: httpx.Response) -> bytes:
     """
     body = bytearray()
     limit = MAX_BODY_BYTES if response.is_success else MAX_ERROR_BYTES
-    async for piece in DecodedBody(response):
-        body += piece
-        if len(body) > limit:
-            del body[limit:]
-            break
-    else:
-        return bytes(body)
-    if response.is_success:
+    try:
+        async for piece in DecodedBody(response):
+            body += piece
+            if len(body) > limit:
+                break
+    except (httpx.TransportError, UndecodableBodyError):
+        if response.is_success:
+            raise
+    if len(body) > limit and response.is_success:
         message = f"{plain_url(response.url)} answered with more than {limit // 2**20} MiB"
         raise OversizedBodyError(message, response=whole(response, bytes(body[:MAX_ERROR_BYTES])))
+    del body[limit:]
     return bytes(body)
 
 

@@ -137,3 +137,17 @@ def test_embeddings_are_no_different(status: int, outcome: str, stage) -> None:
     else:
         assert bench.lab.embed("hello").vectors == [(0.5, 1.0)]
     assert bench.lab.attempts()["outcome"].tolist()[0] == outcome
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("end", [["rst"], []], ids=["reset", "close"])
+@pytest.mark.parametrize(("status", "error"), [(401, "AuthenticationError"), (503, "ProviderUnavailableError")])
+def test_an_error_whose_body_breaks_off_is_still_that_error(
+    status: int, error: str, end: list[Any], stream: bool, stage
+) -> None:
+    head = f"HTTP/1.1 {status} Some Reason\r\ncontent-length: 900\r\n\r\n".encode()
+    bench = stage.bench(a=stage.server(["read", head + b'{"error": {"mess', 0.01, *end]))
+    asked = bench.ask(stream=stream)
+    assert asked.column("status") == [status] * (2 if status == 503 else 1)
+    assert set(asked.column("error_type")) == {error}
+    assert bench.failures("a/one") == (2 if status == 503 else 0)
