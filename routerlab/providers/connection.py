@@ -18,6 +18,7 @@ __all__ = ["connection_options", "connection_problems", "proxies_of", "tls_conte
 
 _CERT_KEYS = ("cert", "key", "password")
 _PROXY_SCHEMES = ("http", "https", "socks5", "socks5h")
+_TRUSTS_NOBODY = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # knows no authority: whatever it met, it would refuse
 
 
 def connection_problems(config: Mapping[str, Any]) -> Iterator[str]:
@@ -41,7 +42,14 @@ def connection_options(config: Mapping[str, Any]) -> dict[str, Any]:
         ValueError: a certificate cannot be read; the message names it.
     """
     options = {key: config[key] for key in ("proxy", "trust_env") if config.get(key) is not None}
-    return options | {"verify": tls_context(config)}
+    return options | {"verify": tls_context(config) if _may_need_tls(config) else _TRUSTS_NOBODY}
+
+
+def _may_need_tls(config: Mapping[str, Any]) -> bool:
+    """Whether a connection may be encrypted: loading the authorities takes as long as fifty local calls."""
+    plain = str(config.get("base_url") or "").lower().startswith("http://")
+    asked = config.get("ca_bundle") or config.get("client_cert")
+    return not plain or bool(asked) or any(not proxy.lower().startswith("http://") for proxy in proxies_of(config))
 
 
 def tls_context(config: Mapping[str, Any]) -> ssl.SSLContext:

@@ -17,6 +17,7 @@ import trustme
 
 from routerlab.core.errors import ConfigurationError
 from routerlab.core.failures import Count, Fault, ProviderError, classify
+from routerlab.providers.connection import connection_options
 from routerlab.providers.openai_compatible import OpenAICompatibleProvider
 
 PASSWORD = "canary-password-of-the-key-9d2"
@@ -304,3 +305,23 @@ class TestMistakes:
             "the file that the variable SSL_CERT_FILE or SSL_CERT_DIR names cannot be read: No such file or directory"
         )
         OpenAICompatibleProvider("gw", {"base_url": "https://127.0.0.1:1", "trust_env": False})
+
+
+@pytest.mark.parametrize(
+    ("config", "loaded"),
+    [
+        ({"base_url": "http://127.0.0.1:1/v1"}, False),
+        ({"base_url": "https://127.0.0.1:1/v1"}, True),
+        ({}, True),  # a preset's own address
+        ({"base_url": "http://127.0.0.1:1/v1", "proxy": "https://proxy.example:3128"}, True),
+        ({"base_url": "http://127.0.0.1:1/v1", "proxy": "http://proxy.example:3128"}, False),
+    ],
+)
+def test_authorities_are_loaded_only_where_a_connection_may_be_encrypted(config, loaded, monkeypatch):
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    context = connection_options(config)["verify"]
+    assert bool(context.get_ca_certs()) is loaded
+    assert context.verify_mode is ssl.CERT_REQUIRED
+    assert context.check_hostname
