@@ -13,6 +13,7 @@ from routerlab.providers.presets import Preset
 
 __all__ = ["chat_body", "merge_params", "write_body"]
 
+_as_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 _REASONING_MODEL = re.compile(r"(?:openai/)?(?:o\d|gpt-5)", re.IGNORECASE)
 
 
@@ -48,7 +49,7 @@ def write_body(body: Mapping[str, Any]) -> bytes:
         ProviderError: a value cannot be written as JSON; nothing is sent.
     """
     try:
-        return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+        return _as_json(body).encode()
     except (TypeError, ValueError, RecursionError) as cause:
         message = f"the request cannot be written as JSON: {cause}"
         raise ProviderError(message, fault=Fault.LOCAL, sent=False) from None

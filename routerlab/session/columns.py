@@ -57,8 +57,9 @@ class ColumnTable:
         """Add one row, as `RowMaker` makes it."""
         self._recent.append(values)
         self.appended += 1
-        if self._sized:
-            self._recent_bytes += sum(sys.getsizeof(values[index]) for index in self._sized)
+        for index in self._sized:
+            if values[index]:
+                self._recent_bytes += sys.getsizeof(values[index])
         if len(self._recent) >= self._chunk_rows or self._recent_bytes > self._chunk_bytes:
             self._pack()
         while self._chunks and (len(self) > self._max_rows or self._bytes + self._recent_bytes > self._max_bytes):

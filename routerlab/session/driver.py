@@ -77,7 +77,8 @@ class Call:
             action = self._route.start(self._snapshots(), time.monotonic())
             while not isinstance(action, moves.Finish):
                 event = await self._perform(action)
-                action = self._route.receive(event, self._snapshots(), time.monotonic())
+                snapshots = () if isinstance(event, moves.Succeeded) else self._snapshots()  # it decides nothing more
+                action = self._route.receive(event, snapshots, time.monotonic())
             finish = action
         except Exception as error:  # noqa: BLE001 - a mistake in a connector: the caller gets it as it is
             self.result.error = error

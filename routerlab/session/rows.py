@@ -10,15 +10,29 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from math import isnan
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, NamedTuple
 
 from routerlab.session.tables import Column, Table
 
 __all__ = ["RowMaker", "decoded"]
 
-_Step = tuple[int, Callable[[Any], Any]]
+_as_json = json.JSONEncoder(ensure_ascii=False, default=str).encode
 _PLANS_MAX = 4096  # forgotten beyond that: a table has a few dozen in practice
 _INT_MAX = 2**63 - 1
+
+
+class _Plan(NamedTuple):
+    """What is to be done with a row, by the places of its columns.
+
+    Attributes:
+        words: strings that need a look: they must be encodable.
+        counts: whole numbers that need a look: they must fit into 64 bits.
+        steps: what turns another value into the one to keep.
+    """
+
+    words: tuple[int, ...]
+    counts: tuple[int, ...]
+    steps: tuple[tuple[int, Callable[[Any], Any]], ...]
 
 
 class RowMaker:
@@ -34,7 +48,7 @@ class RowMaker:
         self._order = table.names
         self._known = frozenset(table.names)
         self._redact = redact
-        self._plans: dict[tuple[type, ...], tuple[_Step, ...]] = {}
+        self._plans: dict[tuple[type, ...], _Plan] = {}
 
     def __call__(self, row: Mapping[str, Any]) -> tuple[Any, ...]:
         """The values in the table's order; what is missing is None.
@@ -50,24 +64,31 @@ class RowMaker:
         if not row.keys() <= self._known:
             unknown = ", ".join(sorted(map(str, row.keys() - self._known)))
             raise KeyError(f"table {self._table.name!r} has no column {unknown}")
-        values = list(map(row.get, self._order))
+        values: list[Any] = list(map(row.get, self._order))
         kinds = tuple(map(type, values))
-        plan = self._plans.get(kinds)
-        if plan is None:
-            plan = self._plan(kinds)
-        for index, step in plan:
+        plan = self._plans.get(kinds) or self._plan(kinds)
+        for index in plan.words:
+            if not values[index].isascii():
+                values[index] = _encodable(values[index])
+        for index in plan.counts:
+            if not -_INT_MAX <= values[index] <= _INT_MAX:
+                raise OverflowError(f"{values[index]} needs more than 64 bits")
+        for index, step in plan.steps:
             values[index] = step(values[index])
         return tuple(values)
 
-    def _plan(self, kinds: tuple[type, ...]) -> tuple[_Step, ...]:
-        steps = []
+    def _plan(self, kinds: tuple[type, ...]) -> _Plan:
+        words, counts, steps = [], [], []
         for index, (column, kind) in enumerate(zip(self._table.columns, kinds, strict=True)):
-            step = None if kind is type(None) else self._step(column, kind)
-            if step is not None:
+            if kind is str and column.type in ("id", "name"):
+                words.append(index)
+            elif kind is int and column.type == "int":
+                counts.append(index)
+            elif kind is not type(None) and (step := self._step(column, kind)) is not None:
                 steps.append((index, step))
         if len(self._plans) >= _PLANS_MAX:
             self._plans.clear()
-        plan = self._plans[kinds] = tuple(steps)
+        plan = self._plans[kinds] = _Plan(tuple(words), tuple(counts), tuple(steps))
         return plan
 
     def _step(self, column: Column, kind: type) -> Callable[[Any], Any] | None:
@@ -84,6 +105,8 @@ class RowMaker:
                 return None
             case "float" | "time" if issubclass(kind, Real):
                 return float
+            case "bool" if kind is bool:
+                return None
             case "bool" if kind.__name__ in ("bool", "bool_"):  # numpy's is no subclass
                 return bool
         raise TypeError(f"{self._table.name}.{column.name} takes {column.type}, not {kind.__name__}")
@@ -92,7 +115,7 @@ class RowMaker:
         return _encodable(value if self._redact is None else self._redact(value))
 
     def _json(self, value: Any) -> str:
-        return self._text(json.dumps(value, ensure_ascii=False, default=str))
+        return self._text(_as_json(value))
 
 
 def _encodable(text: str) -> str:

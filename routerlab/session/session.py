@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import secrets
 import threading
 import time
@@ -73,7 +74,8 @@ class Session:
             name: Pool(name, pool.capability, pool.models, make_strategy(pool.strategy, pool.options), pool.policy)
             for name, pool in config.pools.items()
         }
-        self._implicit: dict[str, Pool] = {}
+        self._ids = random.Random(secrets.randbits(256))  # of calls: names, no secrets, so chance of our own will do
+        self._serving: dict[str, Pool] = {}  # by capability
         self._closing = threading.Lock()
         self._not_closed: list[str] = []  # providers, to be told of
         self.connectors: dict[str, ProviderConnector] = {}
@@ -133,7 +135,7 @@ class Session:
         return decision_row(self.loop.run(look()), None)
 
     def _request(self, spec: CallSpec) -> CompletionRequest | EmbeddingRequest:
-        call_id = secrets.token_hex(8)
+        call_id = f"{self._ids.getrandbits(64):016x}"
         if spec.inputs:
             return EmbeddingRequest(call_id, "", spec.inputs, spec.params, spec.deadline_s, capability=spec.capability)
         needs = needs_of(spec, drop_params=self.config.drop_params)
@@ -155,7 +157,11 @@ class Session:
             if spec.pool not in self.pools:
                 raise ConfigurationError(f"there is no pool {spec.pool!r}{nearest(spec.pool, self.pools)}")
             return self.pools[spec.pool], False
-        return self._declared(spec.capability) or self._all(spec.capability), False
+        pool = self._serving.get(spec.capability)
+        if pool is None:  # neither pools nor models change while a lab lives
+            found = self._declared(spec.capability) or self._all(spec.capability)
+            pool = self._serving.setdefault(spec.capability, found)
+        return pool, False
 
     def _pinned(self, model: str) -> Pool:
         """A pool of one, with the retries and clocks of the first declared pool that holds the model."""
@@ -177,19 +183,14 @@ class Session:
 
     def _all(self, capability: str) -> Pool:
         """Where no pool is declared: all models with the capability."""
-        pool = self._implicit.get(capability)
-        if pool is None:
-            models = [model for model, names in self.models.items() if self.tree.serves(capability, names)]
-            if not models:
-                raise ConfigurationError(
-                    f"no model of this lab serves {capability!r}: declare a pool, or give a model that capability"
-                )
-            routing = self.config.routing
-            strategy = make_strategy(routing.strategy, routing.options)
-            pool = self._implicit[capability] = Pool(
-                capability.rpartition(".")[2], capability, models, strategy, routing.policy
+        models = [model for model, names in self.models.items() if self.tree.serves(capability, names)]
+        if not models:
+            raise ConfigurationError(
+                f"no model of this lab serves {capability!r}: declare a pool, or give a model that capability"
             )
-        return pool
+        routing = self.config.routing
+        strategy = make_strategy(routing.strategy, routing.options)
+        return Pool(capability.rpartition(".")[2], capability, models, strategy, routing.policy)
 
     # -- health ----------------------------------------------------------------------------------------------------
 
