@@ -6,6 +6,7 @@ import os
 import sqlite3
 import time
 import warnings
+from contextlib import suppress
 from pathlib import Path
 
 from routerlab.core.errors import StoreError
@@ -151,7 +152,8 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
 
 def _wal_works(path: Path) -> bool:
     """Try it on a scratch file in the same folder: network homes often lack the shared memory that it needs."""
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.wal-test")
+    scratch = path.with_name(f".{path.name}.wal-test")  # one name for all: who holds the lease is alone
+    _remove(scratch)  # a process that died here has left it
     try:
         writer = sqlite3.connect(scratch, isolation_level=None)
         try:
@@ -168,8 +170,13 @@ def _wal_works(path: Path) -> bool:
     except sqlite3.Error:
         return False
     finally:
-        for suffix in ("", *_SIDE_FILES):
-            Path(f"{scratch}{suffix}").unlink(missing_ok=True)
+        _remove(scratch)
+
+
+def _remove(scratch: Path) -> None:
+    for suffix in ("", *_SIDE_FILES):
+        with suppress(OSError):  # what is in the way fails the test, not the store
+            Path(f"{scratch}{suffix}").unlink()
 
 
 class _Corrupt(sqlite3.DatabaseError):
