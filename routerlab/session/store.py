@@ -52,6 +52,9 @@ class StoreReader:
             where: column to value, or to a list of values; None means missing. ``run_id`` works for every table that
                 has a ``call_id`` too.
             limit: at most so many rows, the newest ones; None: all.
+
+        Raises:
+            StoreError: the file cannot be read, or holds what was never written.
         """
         shape = TABLES[table]
         condition, values = _condition(shape, where or {})
@@ -69,7 +72,10 @@ class StoreReader:
         if limit is not None:
             rows.reverse()
         lists = list(zip(*rows, strict=True)) or [()] * len(shape.columns)
-        return {column.name: decoded(column, found) for column, found in zip(shape.columns, lists, strict=True)}
+        try:
+            return {column.name: decoded(column, found) for column, found in zip(shape.columns, lists, strict=True)}
+        except (ValueError, TypeError) as error:  # SQLite checks its pages, not what we wrote into them
+            raise StoreError(f"cannot read the store {self.path}: a value in {table} is damaged ({error})") from error
 
     def close(self) -> None:
         """Nothing to close; here so that a reader can stand for a store."""
