@@ -103,6 +103,8 @@ class Answer:
 
 def read_limits(headers: Mapping[str, str], now_wall: float) -> Limits | None:
     """What the rate-limit headers say; None where there are none."""
+    if not any(name.startswith("x-ratelimit-") for name in headers):
+        return None
     limits = Limits(
         remaining_requests=_count(headers.get("x-ratelimit-remaining-requests", "")),
         remaining_tokens=_count(headers.get("x-ratelimit-remaining-tokens", "")),
