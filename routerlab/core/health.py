@@ -141,7 +141,7 @@ class Health:
             model,
             settings.provider,
             now,
-            position.value,
+            position._value_,  # `value` is a property written in Python before 3.12
             breaker.remaining(now) if position is CircuitState.OPEN else 0.0,
             position is CircuitState.HALF_OPEN and breaker.free_probe_slots(now) > 0,
             state.in_flight,

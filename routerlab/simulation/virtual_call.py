@@ -132,7 +132,8 @@ class VirtualCall:
             self._finish(action)
 
     def _receive(self, event: moves.Event) -> None:
-        self._act(self.route.receive(event, self._snapshots(), self._clock.now))
+        snapshots = () if isinstance(event, moves.Succeeded) else self._snapshots()  # it decides nothing more
+        self._act(self.route.receive(event, snapshots, self._clock.now))
 
     def _later(self, seconds: float, do: Callable[[], object]) -> None:
         step = self._step
