@@ -17,11 +17,13 @@ from typing import Any
 from routerlab.session.rows import decoded
 from routerlab.session.tables import Column, Table
 
-__all__ = ["ColumnTable", "FrozenTable"]
+__all__ = ["NO_BOOL", "NO_INT", "ColumnTable", "FrozenTable"]
 
 _CHUNK_ROWS = 512
-_NO_INT = -(2**63)
-_NO_BOOL = -1
+NO_INT = -(2**63)
+"""What stands in a packed column of whole numbers where there is none; `RowMaker` lets none so small pass."""
+NO_BOOL = -1
+"""The same in a packed column of 0 and 1."""
 _NAMES_MAX = 4096
 
 _Chunk = tuple[Sequence[Any], ...]
@@ -116,6 +118,18 @@ class FrozenTable:
             found[column.name] = decoded(column, values if last is None else values[len(values) - last :])
         return found
 
+    def packed(self) -> dict[str, Sequence[Any]]:
+        """All rows, oldest first: numbers in arrays, NaN, `NO_INT` or `NO_BOOL` where there is none; else lists."""
+        found: dict[str, Sequence[Any]] = {}
+        for index, column in enumerate(self._table.columns):
+            parts = [chunk[index] for chunk in self._chunks]
+            parts.append(_packed(column, [row[index] for row in self._rows], {}))
+            whole = array(parts[-1].typecode) if isinstance(parts[-1], array) else []
+            for part in parts:
+                whole.extend(part)
+            found[column.name] = decoded(column, whole) if column.type == "json" else whole
+        return found
+
 
 def _newest(chunks: list[_Chunk], rows: int) -> list[_Chunk]:
     """As few of the last chunks as hold `rows` rows."""
@@ -131,9 +145,9 @@ def _packed(column: Column, values: Sequence[Any], names: dict[str, str]) -> Seq
         case "float" | "time":
             return array("d", [math.nan if value is None else value for value in values])
         case "int":
-            return array("q", [_NO_INT if value is None else value for value in values])
+            return array("q", [NO_INT if value is None else value for value in values])
         case "bool":
-            return array("b", [_NO_BOOL if value is None else value for value in values])
+            return array("b", [NO_BOOL if value is None else value for value in values])
         case "name":
             return [names.setdefault(value, value) for value in values]
         case _:
@@ -143,8 +157,8 @@ def _packed(column: Column, values: Sequence[Any], names: dict[str, str]) -> Seq
 def _unpacked(column: Column, values: Sequence[Any]) -> Iterable[Any]:
     match column.type:
         case "int":
-            return [None if value == _NO_INT else value for value in values]
+            return [None if value == NO_INT else value for value in values]
         case "bool":
-            return [None if value == _NO_BOOL else value for value in values]
+            return [None if value == NO_BOOL else value for value in values]
         case _:
             return values

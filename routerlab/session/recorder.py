@@ -107,6 +107,14 @@ class Recorder:
             warnings.warn(f"{error}; what follows is from memory", RuntimeWarning, stacklevel=2)
             return self._from_memory(table, where)
 
+    def packed(self, table: str) -> dict[str, Sequence[Any]] | None:
+        """What `columns` gives, packed as `FrozenTable.packed` says; None where the rows are not all in memory."""
+        if TABLES[table].replaces or (self.store is not None and self._store_has(self.store, table, {})):
+            return None
+        with self._lock:
+            frozen = self._memory[table].freeze()
+        return frozen.packed()
+
     def tail(self, table: str, n: int) -> dict[str, list[Any]]:
         """The newest `n` rows in memory, oldest first."""
         with self._lock:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pandas as pd
 import pytest
 
@@ -9,7 +11,7 @@ from routerlab.core.errors import ConfigurationError
 from routerlab.core.types import Limits, ModelSnapshot, Price
 from routerlab.session.recorder import Recorder
 from routerlab.session.tables import TABLES
-from routerlab.views.frames import calls_frame, frame, run_frame
+from routerlab.views.frames import calls_frame, frame, run_frame, to_frame
 from routerlab.views.metrics import health, metrics, window_seconds
 
 KINDS = {"int": "Int64", "float": "Float64", "bool": "boolean", "time": "datetime64[us, UTC]", "json": "object"}
@@ -34,6 +36,31 @@ def test_the_types_do_not_depend_on_what_is_in_it():
     assert full.dtypes.equals(empty)
     assert full["status"].tolist() == [pd.NA, 503]
     assert full["status"].isna().tolist() == [True, False]
+
+
+VALUES = {
+    "id": ["c1", "é"],
+    "name": ["ok", "retryable"],
+    "text": ["some text"],
+    "json": [{"n": [1, None]}, "x"],
+    "int": [0, -7, 2**63 - 1],
+    "float": [0.1, -1e300],
+    "time": [1_800_000_000.2500005, 0.0, 1.5e9],
+    "bool": [True, False],
+}
+
+
+@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize("rows", [1, 7, 600, 1025])
+def test_a_frame_of_packed_columns_is_the_one_of_lists(table, rows):
+    recorder, draw = Recorder(), random.Random(rows)
+    for _ in range(rows):
+        row = {c.name: draw.choice([None, *VALUES[c.type]]) for c in TABLES[table].columns}
+        recorder.add(table, row)
+    types = {column.name: column.type for column in TABLES[table].columns}
+    made = frame(recorder, table)
+    made.attrs.clear()
+    pd.testing.assert_frame_equal(made, to_frame(recorder.columns(table), types))
 
 
 def test_times_are_utc_to_the_microsecond():
