@@ -179,7 +179,7 @@ class RollingWindow:
 
     def _prune(self, now: float) -> None:
         samples = self._samples
-        while samples and now - samples[0][0] > self.duration:
+        while samples and now > samples[0][0] + self.duration:
             if not self._front:
                 self._fold()
             self._front.pop()

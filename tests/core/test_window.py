@@ -24,7 +24,7 @@ class PlainWindow:
         self.samples.append(Sample(now, value, success))
 
     def prune(self, now: float) -> None:
-        while self.samples and now - self.samples[0].timestamp > self.duration:
+        while self.samples and now > self.samples[0].timestamp + self.duration:
             self.samples.popleft()
 
     def rate(self) -> float:
@@ -76,6 +76,17 @@ def test_a_sample_as_old_as_the_duration_stays_and_an_older_one_goes() -> None:
     assert window.count(10.0) == 1
     assert window.count(10.001) == 0
     assert window.rate(10.001) == 1.0
+
+
+@pytest.mark.parametrize("first", [0.1, 1000.1, 8589.93, 123456.789])
+def test_the_border_is_the_same_after_another_sample_has_gone(first: float) -> None:
+    for duration in (0.3, 0.7, 5.1, 300.3):
+        window = RollingWindow(duration=duration)
+        window.record(1.0, success=True, now=math.nextafter(first, 0.0))
+        window.record(1.0, success=True, now=first)
+        assert window.count(math.nextafter(first, 0.0) + duration) >= 1
+        assert window.count(first + duration) >= 1
+        assert window.count(math.nextafter(first + duration, math.inf)) == 0
 
 
 @pytest.mark.parametrize("size", [1, 2, 7, 100])
