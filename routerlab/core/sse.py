@@ -35,7 +35,8 @@ class SSEDecoder:
     r"""Turns the bytes of an event stream into events, in time linear in their number, however they are cut.
 
     Lines end at LF, CR or CRLF and nowhere else, the text is UTF-8 whatever the headers say, and invalid bytes become
-    U+FFFD. Data are decoded line by line, so that a character cut in two by a chunk needs no care.
+    U+FFFD. Data are decoded line by line, so that a character cut in two by a chunk needs no care. An event that no
+    blank line has ended when the stream ends is none: it may be cut in the middle, also where it reads well.
 
     Args:
         max_event_bytes: a longer event (or line) is refused; the default equals the cap on a whole response body.
@@ -47,9 +48,7 @@ class SSEDecoder:
     'two'
     """
 
-    _after_cr: bool
-    _first_line: bool
-    _id: str
+    _data_bytes: int
     _event: str
     _retry: int | None
 
@@ -57,8 +56,10 @@ class SSEDecoder:
         self._max_event_bytes = max_event_bytes
         self._line = bytearray()  # the beginning of a line whose end is still to come
         self._data: list[bytes] = []
-        self._data_bytes = 0
-        self._restart()
+        self._after_cr = False
+        self._first_line = True
+        self._id = ""
+        self._clear_event()
 
     def feed(self, chunk: bytes) -> list[ServerSentEvent]:
         """Takes the next bytes; returns the events that they complete, oldest first.
@@ -84,27 +85,6 @@ class SSEDecoder:
             else:
                 self._end_line(line, events)
         return events
-
-    def finish(self) -> list[ServerSentEvent]:
-        """Ends the stream; returns the event that no blank line has ended, if there is one.
-
-        WHATWG throws such an event away. Providers do end a stream without the last blank line, and what is lost
-        then is its end (``[DONE]``, the usage), so it is kept here: a reader of JSON notices one that was cut.
-        The decoder is as new afterwards.
-        """
-        events: list[ServerSentEvent] = []
-        if self._line:
-            self._end_line(self._taken_line(), events)
-        self._dispatch(events)
-        self._restart()
-        return events
-
-    def _restart(self) -> None:
-        self._line.clear()
-        self._after_cr = False
-        self._first_line = True
-        self._id = ""
-        self._clear_event()
 
     def _clear_event(self) -> None:
         self._data.clear()

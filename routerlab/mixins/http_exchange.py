@@ -28,6 +28,8 @@ T = TypeVar("T")
 OnResponse = Callable[[httpx.Response], None]
 
 _HEAD_BYTES = 4096
+_EVENT_STREAM = "text/event-stream"
+_STREAM_KINDS = (_EVENT_STREAM, "text/plain", "")  # of the last two, the first event shows what they are
 _NO_EVENTS = (b"{", b"[", b"<")  # how JSON and HTML begin, and no line of an event stream that says anything
 
 
@@ -73,7 +75,7 @@ class Exchange:
         response = await self._within_limit(self._send())
         try:
             kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-            if not response.is_success or kind not in ("text/event-stream", ""):
+            if not response.is_success or kind not in _STREAM_KINDS:
                 self._refuse(whole(response, await self._within_limit(read_body(response))))
             if on_response is not None:
                 on_response(response)
@@ -85,10 +87,7 @@ class Exchange:
                     yield events
                 if not any_event:
                     head += piece[: _HEAD_BYTES - len(head)]
-            if events := decoder.finish():
-                any_event = True
-                yield events
-            if not any_event and (not kind or head.lstrip().startswith(_NO_EVENTS)):
+            if not any_event and (kind != _EVENT_STREAM or head.lstrip().startswith(_NO_EVENTS)):
                 self._refuse(whole(response, head))
         finally:
             await response.aclose()

@@ -11,7 +11,7 @@ from routerlab.core.sse import ServerSentEvent, SSEDecoder
 
 def decode(*chunks: bytes) -> list[ServerSentEvent]:
     decoder = SSEDecoder()
-    return [event for chunk in chunks for event in decoder.feed(chunk)] + decoder.finish()
+    return [event for chunk in chunks for event in decoder.feed(chunk)]
 
 
 def data(*chunks: bytes) -> list[str]:
@@ -79,16 +79,9 @@ def test_an_event_comes_out_with_its_blank_line() -> None:
     assert [event.data for event in decoder.feed(b"\n")] == ["two"]
 
 
-@pytest.mark.parametrize("tail", [b"data: [DONE]", b"data: [DONE]\n", b"data: [DONE]\r", b"data: [DONE]\r\n"])
-def test_the_end_of_the_stream_ends_an_event(tail: bytes) -> None:
-    assert data(b"data: one\n\n" + tail) == ["one", "[DONE]"]
-
-
-def test_finish_starts_over() -> None:
-    decoder = SSEDecoder()
-    decoder.feed(b"id: 1\ndata: x\r")
-    decoder.finish()
-    assert decoder.feed(b"\xef\xbb\xbfdata: y\n\n") == [ServerSentEvent("y")]
+@pytest.mark.parametrize("tail", [b"data: cut", b"data: cut\n", b"data: cut\r", b"data: cut\r\n", b"event: cut\n"])
+def test_an_event_that_no_blank_line_has_ended_is_none(tail: bytes) -> None:
+    assert data(b"data: one\n\n" + tail) == ["one"]
 
 
 TEXTS = st.text(st.characters(exclude_characters="\r\n", exclude_categories=("Cs",)), max_size=20)

@@ -426,12 +426,13 @@ def test_a_stream_yields_the_data_of_each_event() -> None:
         assert json.loads(client.requests[0].content) == {"stream": True}
 
 
-def test_a_stream_without_its_last_blank_line() -> None:
-    assert stream(Client(events(b"data: one\n\ndata: [DONE]"))) == ["one", "[DONE]"]
+def test_an_event_that_was_cut_is_not_delivered() -> None:
+    assert stream(Client(events(b"data: one\n\ndata: tw"))) == ["one"]
 
 
-def test_a_stream_without_content_type() -> None:
+def test_a_stream_that_is_not_labelled_as_one() -> None:
     assert stream(Client(httpx.Response(200, content=b"data: one\n\n"))) == ["one"]
+    assert stream(Client(httpx.Response(200, text="data: one\n\n"))) == ["one"]
 
 
 @pytest.mark.parametrize(

@@ -423,7 +423,7 @@ def test_a_stream_is_retried_until_its_first_event() -> None:
         elif number == 3:
             await wire.send(b"HTTP/1.1 503 Busy\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
         else:
-            await wire.send(SSE + b"data: one\n\ndata: [DONE]")
+            await wire.send(SSE + b"data: one\n\ndata: [DONE]\n\n")
 
     async def main() -> None:
         async with serving(answer) as server:

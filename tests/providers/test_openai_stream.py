@@ -64,7 +64,7 @@ def test_a_plain_stream(stream: Callable[..., Any]) -> None:
         "\ufeff" + HELLO + STOP + DONE,
         "retry: 1000\nid: 1\nevent: message\n" + HELLO + STOP + DONE,
         HELLO + STOP,  # no [DONE]
-        (HELLO + STOP).rstrip("\n"),  # and no end of the last event
+        HELLO + STOP + DONE.rstrip("\n"),  # one that was cut
         HELLO + DONE,  # no finish reason
         HELLO + STOP + DONE + event({"content": " again"}) + "data: {\n\n",
         HELLO + STOP + 'data: {"error": {"message": "late"}}\n\n',
@@ -113,7 +113,15 @@ def test_malformed_events_at_the_end_are_counted_too(stream: Callable[..., Any])
 
 
 @pytest.mark.parametrize(
-    "text", ["", HELLO, HELLO + "data: {\n\n", ": nothing\n\n", HELLO + event({"content": "!"})[:-9]]
+    "text",
+    [
+        "",
+        HELLO,
+        HELLO + "data: {\n\n",
+        ": nothing\n\n",
+        HELLO + event({"content": "!"})[:-9],
+        HELLO + STOP.rstrip("\n"),
+    ],
 )
 def test_an_end_without_a_word_is_truncated(text: str, stream: Callable[..., Any]) -> None:
     error = stream(text).error
