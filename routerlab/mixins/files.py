@@ -210,7 +210,10 @@ def _write_new_file(path: str, view: memoryview, mode: int | None) -> None:
         if mode is not None:
             os.chmod(path, mode)
         while view:
-            view = view[os.write(descriptor, view) :]  # one call may write only a part
+            written = os.write(descriptor, view)  # one call may write only a part
+            if not written:
+                raise OSError(errno.EIO, "nothing could be written", path)
+            view = view[written:]
         os.fsync(descriptor)
     finally:
         os.close(descriptor)

@@ -19,11 +19,23 @@ _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class PlainDumper(yaml.SafeDumper):
-    """Writes plain YAML: what occurs twice is written twice, so that the file can be read without aliases."""
+    """Writes plain YAML: what occurs twice is written twice, so that the file can be read without aliases.
+
+    Text comes back as it was: PyYAML writes U+0085 as it is and reads it as a line break, so it is escaped here; lone
+    surrogates, which it writes and then refuses to read, are refused at once.
+    """
 
     def ignore_aliases(self, data: Any) -> bool:
         """Never write an alias; data that contains itself ends in a ``RecursionError``."""
         return True
+
+    def represent_text(self, text: str) -> yaml.ScalarNode:
+        """Quote what would not come back."""
+        text.encode()  # refuses lone surrogates
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style='"' if "\x85" in text else None)
+
+
+PlainDumper.add_representer(str, PlainDumper.represent_text)
 
 
 def load_yaml(text: str) -> Any:

@@ -47,6 +47,7 @@ def test_formats() -> None:
         "text",
         0,
         None,
+        ["\x85", "a\x85b", "a\n\x85 b", {"\x85": "\u2029\x7f\ufeff\t"}],
         {"looks": ["yes", "1", "1e3", "null", "2024-01-01", "", " x ", "a: b", "#"]},
     ],
 )
@@ -142,7 +143,7 @@ def nested(levels: int) -> list[object]:
 UNWRITABLE = [
     *((kind, data) for kind in SerializationFormat for data in (cycle(), nested(5_000))),
     *((JSON, data) for data in (math.nan, [math.inf], {-math.inf: 1}, {(1, 2): 3}, "\ud800")),
-    (YAML, object()),
+    *((YAML, data) for data in (object(), "\ud800")),
     *((MSGPACK, data) for data in (object(), {1, 2}, 2**64, "\ud800")),
 ]
 
@@ -346,6 +347,14 @@ def test_short_writes_are_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     content = bytes(range(256)) * 10
     provider._atomic_write(tmp_path / "f", content)
     assert (tmp_path / "f").read_bytes() == content
+
+
+def test_a_write_that_writes_nothing_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, data: real(descriptor, data[: len(data) // 2]))
+    with pytest.raises(OSError, match="nothing could be written"):
+        provider._atomic_write(tmp_path / "f", b"0123456789")
+    assert os.listdir(tmp_path) == []
 
 
 def test_file_and_folder_are_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
