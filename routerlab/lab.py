@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from routerlab.core.errors import ConfigurationError, RouterLabError
-from routerlab.core.redact import Redactor
+from routerlab.core.redact import Private, Redactor
 from routerlab.session.closing import close_forgotten, close_with
 from routerlab.session.config import LabConfig, load_config
 from routerlab.session.recorder import Recorder
@@ -114,13 +113,13 @@ class Lab:
             ConfigurationError: no key was found, or a named provider's key is missing.
             RequestError: the first provider did not list its models.
         """
-        from routerlab.session.config_file import read_dotenv
+        from routerlab.session.config_file import environment, read_dotenv
         from routerlab.session.discovery import config_from_env
 
         names = [models] if isinstance(models, str) else None if models is None else list(models)
         try:
-            config, report = config_from_env(names, {**read_dotenv(Path(".env")), **os.environ})
-        except RouterLabError as error:  # the frames that it came through hold the environment, with the keys
+            config, report = config_from_env(names, Private(read_dotenv(Path(".env")) | environment()))
+        except RouterLabError as error:  # the frames that it came through hold keys
             raise error.with_traceback(None) from error.__cause__
         if report:
             print(report)  # noqa: T201 - the user asked what is there
@@ -379,6 +378,8 @@ class Lab:
         self.close()
 
     def __repr__(self) -> str:
+        if not hasattr(self, "_session"):
+            return "<Lab: could not be made>"
         state = " (closed)" if self.closed else ""
         return f"<Lab{state}: {', '.join(self.models)}; pools: {', '.join(self.pools) or 'none declared'}>"
 

@@ -40,6 +40,9 @@ class Private(dict[str, Any]):
     def __repr__(self) -> str:
         return f"Private({', '.join(f'{key}={_MASK}' for key in self)})"
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise TypeError("what may hold secrets is not pickled")
+
 
 class Secrets(Collection[str]):
     """What must not be shown; grows while keys are fetched, and every `Redactor` made of it knows them at once.
@@ -48,21 +51,26 @@ class Secrets(Collection[str]):
         known: from the beginning; never forgotten.
     """
 
-    __slots__ = ("_known", "_learned")
+    __slots__ = ("_known", "_learned", "_others")
 
     def __init__(self, known: Iterable[str] = ()) -> None:
         self._known = frozenset(filter(None, known))
         self._learned: tuple[str, ...] = ()
+        self._others: Secrets | None = None
 
     def add(self, secret: str) -> None:
         """Remember one more; of those added so, the last 32."""
         if secret not in self:
             self._learned = (*self._learned, secret)[-_LEARNED:]
 
+    def include(self, others: Secrets) -> None:
+        """Count these in from now on, and whatever they learn; they take the place of those included before."""
+        self._others = others
+
     @property
-    def version(self) -> object:
-        """Another object after each change."""
-        return self._learned
+    def version(self) -> tuple[object, ...]:
+        """Not equal to what it was after each change."""
+        return (self._learned,) if self._others is None else (self._learned, id(self._others), self._others.version)
 
     def __contains__(self, secret: object) -> bool:
         return secret in self._known or secret in self._learned
@@ -70,9 +78,10 @@ class Secrets(Collection[str]):
     def __iter__(self) -> Iterator[str]:
         yield from self._known
         yield from self._learned
+        yield from self._others or ()
 
     def __len__(self) -> int:
-        return len(self._known) + len(self._learned)
+        return sum(1 for _ in self)
 
     def __repr__(self) -> str:
         return f"Secrets({len(self)})"
@@ -85,9 +94,10 @@ class Redactor:
     """Replaces secrets in texts by ``***``, whatever form they come in.
 
     Args:
-        secrets: keys, tokens, passwords. Each is found as it is, URL-quoted, JSON-escaped and in base64 (both
-            alphabets, at any offset, so inside ``Basic …`` too), in any case. Of four to seven characters it is
-            replaced only where it stands alone; a shorter one is no secret. Of `Secrets` later ones are known, too.
+        secrets: keys, tokens, passwords. Each is found as it is, URL-quoted, in HTML, in JSON (within JSON, too) and in
+            base64 (both alphabets, at any offset, so inside ``Basic …`` too), in any case. Of four to seven
+            characters it is replaced only where it stands alone; a shorter one is no secret. Of `Secrets` later ones
+            are known, too.
 
     >>> redact = Redactor(["correct-horse"]).redact
     >>> redact("no such key: correct-horse")
@@ -107,18 +117,22 @@ class Redactor:
         found = {pattern: literal for secret in self._secrets for literal, pattern in _forms(secret)}
         forms = sorted(found, key=len, reverse=True)
         self._longest = max(map(len, forms), default=0)
-        self._signs = tuple({literal.lower() if literal.isascii() else "" for literal in found.values()})
+        self._signs = tuple({_sign(literal) for literal in found.values()})
         self._pattern = re.compile("|".join(forms), re.IGNORECASE)
         self._version = version  # last: another thread may be reading
 
-    def redact(self, text: str) -> str:
-        """``text`` without secrets."""
-        if self._version is not self._secrets.version:
+    def mask(self, text: str) -> str:
+        """``text`` without the secrets that are known; what only looks like a key stays."""
+        if self._version != self._secrets.version:
             self._learn()
-        lower = _lower(text)
-        if any(map(lower.__contains__, self._signs)):
+        if any(map(_lower(text).__contains__, self._signs)):
             text = self._pattern.sub(_MASK, text)
-        if any(map(lower.__contains__, _SIGNS)):
+        return text
+
+    def redact(self, text: str) -> str:
+        """``text`` without secrets, known ones and what looks like a key."""
+        text = self.mask(text)
+        if any(map(_lower(text).__contains__, _SIGNS)):
             text = _GENERIC.sub(lambda match: (match["keep"] or "") + _MASK, text)
         return text
 
@@ -155,14 +169,26 @@ def _forms(secret: str) -> Iterator[tuple[str, str]]:
     if len(secret) < _LONG:
         yield secret, rf"(?<!\w){re.escape(secret)}(?!\w)"
         return
+    import json
+    from html import escape
     from urllib.parse import quote, quote_plus
 
-    escaped = secret.replace("\\", "\\\\").replace('"', '\\"')
     queried = quote_plus(secret, safe="/?:@!$'()*,")  # as aiohttp writes a query, and servers repeat it
-    for form in {secret, escaped, quote(secret, safe=""), quote(secret), quote_plus(secret), queried}:
-        yield form, re.escape(form)
+    quoted = quote(secret, safe=""), quote(secret), quote_plus(secret), queried
+    for form in {secret, json.dumps(secret)[1:-1], escape(secret), *quoted}:
+        yield form, _escapable(form)
     for form in _base64_forms(secret.encode()):
-        yield form, re.escape(form) + r"[\w+/-]?=*"  # the last character depends on what follows
+        yield form, _escapable(form) + r"[\w+/-]?=*"  # the last character depends on what follows
+
+
+def _escapable(form: str) -> str:
+    """A pattern for a text that JSON may have escaped, once or again: backslashes before quotes and slashes."""
+    return "".join(r"\\+" if char == "\\" else rf"\\*{char}" if char in '"/' else re.escape(char) for char in form)
+
+
+def _sign(form: str) -> str:
+    """What a text must contain, in lower case, where this form is in it; it finds the few worth a search."""
+    return max(re.split(r'[\\"/]+', form), key=len).lower() if form.isascii() else ""
 
 
 def _base64_forms(secret: bytes) -> Iterator[str]:

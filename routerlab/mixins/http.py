@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 
+from routerlab.core.redact import Private, Redactor
 from routerlab.core.retry import backoff_s, parse_retry_after
 from routerlab.core.sse import ServerSentEvent
 from routerlab.mixins.http_body import ACCEPT_ENCODING, BadBodyError, parse_json
@@ -24,7 +25,6 @@ from routerlab.mixins.http_privacy import (
     join_url,
     parsed_url,
     plain_url,
-    redact,
     secrets_in,
 )
 from routerlab.mixins.timeout import TimeoutMixin
@@ -104,12 +104,9 @@ class HttpClientMixin:
         self._http_timeout = timeout
         self._http_max_retries = max_retries
         self._http_headers = checked_headers(headers)
-        self._http_options = {
-            "base_url": self._http_base_url,
-            "timeout": timeout,
-            "headers": self._http_headers,
-            **options,
-        }
+        self._http_options = Private(
+            {"base_url": self._http_base_url, "timeout": timeout, "headers": self._http_headers, **options}
+        )
         self._http_client = self._http_make()
         self._http_loops = LoopClients()
 
@@ -239,7 +236,7 @@ class HttpClientMixin:
         return httpx.Timeout(timeout, connect=connect, pool=connect)  # aiohttp counts name lookups as "pool"
 
     def _http_hide(self, text: str) -> str:
-        return redact(text, [self._http_auth_token or "", *secrets_in(self._http_headers)])
+        return Redactor([self._http_auth_token or "", *secrets_in(self._http_headers)]).redact(text)
 
     def _http_json(self, path: str, response: httpx.Response) -> Any:
         return parse_json(response, plain_url(join_url(self._http_base_url, path)), self._http_hide)

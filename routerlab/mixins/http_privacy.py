@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 import functools
 import logging
 import re
-from collections.abc import Iterable, Mapping
-from urllib.parse import quote, quote_plus
+from collections.abc import Mapping
 
 import httpx
 
@@ -18,13 +16,14 @@ __all__ = [
     "join_url",
     "parsed_url",
     "plain_url",
-    "redact",
     "secrets_in",
 ]
 
 _VISIBLE = re.compile(r"[\t\x20-\x7e]*")
 _SECRET_NAME = re.compile(r"auth|key|token|secret", re.IGNORECASE)
 _LOGIN = re.compile(r"auth=\(.*\)", re.DOTALL)
+_ANSWERED = re.compile(r"return_value=.+", re.DOTALL)
+_LOGGED = 5  # method, URL, version, status, the server's words for it
 _ABSOLUTE = re.compile(r"\s*(?:[a-z][a-z0-9+.-]*:)?[/\\]{2}", re.IGNORECASE)
 
 
@@ -48,7 +47,7 @@ def is_sendable(text: object) -> bool:
 
 
 def checked_headers(headers: Mapping[str, str] | httpx.Headers | None) -> httpx.Headers:
-    """Returns the headers, whose `repr` hides the Authorization.
+    """Returns the headers; their `repr` shows names only.
 
     Raises:
         ValueError: a name or value has a line break or a non-ASCII character in it; the value is not shown.
@@ -56,7 +55,12 @@ def checked_headers(headers: Mapping[str, str] | httpx.Headers | None) -> httpx.
     refused = [name for name, value in dict(headers or {}).items() if not (is_sendable(name) and is_sendable(value))]
     if refused:
         raise ValueError(f"the header {refused[0]!a} must be one line of ASCII text")
-    return httpx.Headers(headers)
+    return _HiddenHeaders(headers)
+
+
+class _HiddenHeaders(httpx.Headers):
+    def __repr__(self) -> str:
+        return f"Headers({', '.join(f'{name}=***' for name in self)})"
 
 
 def parsed_url(text: str) -> httpx.URL:
@@ -90,15 +94,6 @@ def _plain(url: httpx.URL) -> httpx.URL:
     return url
 
 
-def redact(text: str, secrets: Iterable[str]) -> str:
-    """Returns `text` with every secret replaced, written plainly, quoted as in a URL, or in base64."""
-    for secret in filter(None, secrets):
-        encoded = base64.b64encode(secret.encode()).decode()
-        for form in (secret, quote(secret, safe=""), quote_plus(secret), encoded, encoded.rstrip("=")):
-            text = text.replace(form, "***")
-    return text
-
-
 def secrets_in(headers: httpx.Headers) -> list[str]:
     """Returns the values of the headers that by their names carry a key, with and without a scheme such as Bearer."""
     values = [value for name, value in headers.items() if _SECRET_NAME.search(name)]
@@ -111,21 +106,24 @@ def _origin(url: str) -> tuple[str, str, int | None, bytes]:
 
 
 class _PlainURLs(logging.Filter):
-    """httpx logs the URL of every request; a query does not belong into a log."""
+    """httpx logs of every request the URL, with a query, and the server's words for the status, which may be any."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if isinstance(record.args, tuple):
             record.args = tuple(plain_url(arg) if isinstance(arg, httpx.URL) else arg for arg in record.args)
+            if len(record.args) == _LOGGED and isinstance(status := record.args[3], int):
+                record.args = (*record.args[:4], httpx.codes.get_reason_phrase(status))
         return True
 
 
-class _NoLogins(logging.Filter):
-    """httpcore logs how it greets a SOCKS proxy, with user and password."""
+class _NoContents(logging.Filter):
+    """httpcore logs how it greets a SOCKS proxy, with user and password, and the headers of every answer."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        record.msg = _LOGIN.sub("auth=***", str(record.msg))
+        record.msg = _ANSWERED.sub("return_value=***", _LOGIN.sub("auth=***", str(record.msg)))
         return True
 
 
 logging.getLogger("httpx").addFilter(_PlainURLs())
-logging.getLogger("httpcore.socks").addFilter(_NoLogins())
+for _name in ("httpcore.socks", "httpcore.http11", "httpcore.http2"):
+    logging.getLogger(_name).addFilter(_NoContents())

@@ -21,6 +21,7 @@ from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
 from routerlab.core.failures import Fault, ProviderError
+from routerlab.core.redact import Secrets
 from routerlab.core.types import (
     CompletionRequest,
     CompletionResponse,
@@ -108,6 +109,12 @@ class ProviderConnector(ABC):
             ProviderError: for every failure; ``Fault.LOCAL`` (nothing is sent) where the connector has no such list.
         """
         raise self._no_endpoint("a list of models")
+
+    def keep_secret(self, secrets: Secrets) -> None:  # noqa: B027 - the lab masks what comes out of any connector
+        """Learn the lab's secrets, those of other providers included: a prompt may hold one, and an answer repeat it.
+
+        For a connector that cuts texts: half a secret is not recognised any more.
+        """
 
     async def close(self) -> None:  # noqa: B027 - a connector without a client has nothing to close
         """Let go of connections and files. Closing twice is fine."""

@@ -141,6 +141,10 @@ class OpenAICompatibleProvider(HttpClientMixin, ConfigValidatorMixin, ProviderCo
         """List the provider's models; see `ProviderConnector.list_models`."""
         return await self._guarded(self._list_models)
 
+    def keep_secret(self, secrets: Secrets) -> None:
+        """Learn the lab's secrets; see `ProviderConnector.keep_secret`."""
+        self._secrets.include(secrets)
+
     async def close(self) -> None:
         """Close all connections."""
         await self._key_source.close()

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from routerlab.core.failures import Outcome, ProviderError, Verdict
 from routerlab.core.health import Health
 from routerlab.core.moves import Attempt
+from routerlab.core.redact import Redactor
 from routerlab.core.types import (
     CompletionRequest,
     CompletionResponse,
@@ -48,6 +49,7 @@ class Desk:
         simulated: providers that are.
         drop_params: leave out what a model is known not to take.
         injected: whether a fault is put into a model on our side.
+        redactor: knows what must not be shown.
     """
 
     health: Health
@@ -58,6 +60,7 @@ class Desk:
     simulated: frozenset[str] = frozenset()
     drop_params: bool = False
     injected: Callable[[str], bool] = lambda model: False
+    redactor: Redactor = field(default_factory=Redactor)
 
 
 class Viewer(Protocol):

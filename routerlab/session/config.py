@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from routerlab.core.breaker import BreakerConfig
 from routerlab.core.errors import ConfigurationError
 from routerlab.core.policy import PoolPolicy
-from routerlab.core.redact import Secrets
+from routerlab.core.redact import Private, Secrets
 from routerlab.core.types import Price
-from routerlab.session.config_file import read_dotenv, read_yaml
+from routerlab.session.config_file import environment, read_dotenv, read_yaml
 
 if TYPE_CHECKING:
     from routerlab.session.config_build import Built
@@ -127,7 +127,7 @@ def load_config(
         UserWarning: a key stands in the configuration itself.
     """
     label, dotenv = _place_of(source)
-    built = _built(source, Path(dotenv), os.environ if environ is None else environ, overrides or {})
+    built = _built(source, Path(dotenv), environment() if environ is None else Private(environ), overrides or {})
     if built.config is None:
         raise ConfigurationError(
             "\n- ".join([f"{label} has {_count(built.problems)}:", *built.problems]), built.problems
@@ -155,8 +155,8 @@ def _built(
     """Read and build; the frame that raises later holds no variables of the environment."""
     from routerlab.session.config_build import build
 
+    variables = Private({**read_dotenv(dotenv), **{name: value for name, value in environ.items() if value}})
     data = source if isinstance(source, Mapping) else read_yaml(Path(source).expanduser())
-    variables = {**read_dotenv(dotenv), **{name: value for name, value in environ.items() if value}}
     if isinstance(data, Mapping):
         data = {**data, **{key: value for key, value in overrides.items() if value is not None}}
     return build(data, variables, dotenv=str(dotenv))

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from routerlab.core.errors import ConfigurationError
+from routerlab.core.redact import Private
 from routerlab.mixins.files import FileSerializerMixin, SerializationFormat
 from routerlab.mixins.yaml_marks import Mark, duplicate_keys, place_of
 
-__all__ = ["read_dotenv", "read_yaml"]
+__all__ = ["environment", "read_dotenv", "read_yaml"]
 
 _ASSIGNMENT = re.compile(r"\s*(?:export\s+)?([A-Za-z_]\w*)\s*=\s*(.*?)\s*\Z", re.ASCII)
 
@@ -22,27 +23,38 @@ def read_yaml(path: Path) -> Any:
     Raises:
         ConfigurationError: it is missing, no YAML, or says a key twice.
     """
+    problems: list[str] = []
     try:
-        raw = path.read_bytes()
+        data = _content(path, problems)
     except OSError as error:
         raise ConfigurationError(f"cannot read the configuration {path}: {error.strerror or error}") from error
+    if problems:  # raised here, where no variable holds a line of the file
+        raise ConfigurationError("\n".join(problems), problems)
+    return data
+
+
+def _content(path: Path, problems: list[str]) -> Any:
+    raw = path.read_bytes()
     try:
         data = FileSerializerMixin()._deserialize(raw, SerializationFormat.YAML)  # noqa: SLF001 - documented name
     except ValueError as error:
         mark = place_of(error.__cause__)
-        problem = _marked(path, mark) if mark else f"{path}: {error}"
-        raise ConfigurationError(problem, [problem]) from None
-    twice = [_marked(path, mark) for mark in duplicate_keys(raw.decode("utf-8-sig"))]
-    if twice:
-        raise ConfigurationError("\n".join(twice), twice)
-    return data
+        problems.append(_marked(path, mark) if mark else f"{path}: {error}")
+        return None
+    problems += [_marked(path, mark) for mark in duplicate_keys(raw.decode("utf-8-sig"))]
+    return None if problems else data
 
 
 def _marked(path: Path, mark: Mark) -> str:
     return f"{path}, line {mark.line}, column {mark.column}: {mark.problem}"
 
 
-def read_dotenv(path: Path) -> Mapping[str, str]:
+def environment() -> Private:
+    """The process's variables, for whoever may raise: IPython shows what the lines name, ``os.environ`` as well."""
+    return Private(os.environ)
+
+
+def read_dotenv(path: Path) -> Private:
     """The variables of a ``.env`` file; none where there is no file.
 
     Lines are ``NAME=value`` or ``export NAME=value``; quotes around a value are dropped, `` #`` begins a comment
@@ -51,19 +63,27 @@ def read_dotenv(path: Path) -> Mapping[str, str]:
     Raises:
         ConfigurationError: a line is none of this; the message does not show it.
     """
+    found = _variables(path)
+    if isinstance(found, str):  # raised here, where no variable holds a line of the file
+        raise ConfigurationError(found)
+    return found
+
+
+def _variables(path: Path) -> Private | str:
+    """The variables of the file, or in words what is wrong with it."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        return {}
+        return Private()
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"cannot read {path}: {type(error).__name__}") from None
-    variables = {}
+        return f"cannot read {path}: {type(error).__name__}"
+    variables = Private()
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         match = _ASSIGNMENT.match(line)
         if match is None:
-            raise ConfigurationError(f"{path}, line {number}: expected NAME=value")
+            return f"{path}, line {number}: expected NAME=value"
         variables[match[1]] = _unquoted(match[2])
     return variables
 

@@ -21,6 +21,7 @@ from routerlab.session.attempt import MISTAKE, Desk, Trial
 from routerlab.session.clocks import Watch
 from routerlab.session.journal import Journal, Span, call_row
 from routerlab.session.pipe import Piece
+from routerlab.session.privacy import conceal, masked
 from routerlab.session.results import AttemptRecord, CallResult, CallSpec
 
 __all__ = ["Call", "Sink"]
@@ -118,6 +119,7 @@ class Call:
         except ProviderError as failure:
             failure.__traceback__ = failure.__context__ = None  # their frames hold the request, with its key
             verdict, error = classify(failure), failure
+            conceal(failure, self._desk.redactor)
             return moves.Failed(failure)
         except Exception as mistake:
             verdict, error = MISTAKE, mistake
@@ -186,11 +188,11 @@ class Call:
     # -- the end ---------------------------------------------------------------------------------------------------
 
     def _finish(self, finish: moves.Finish) -> None:
-        result, now = self.result, time.monotonic()
+        result, redactor, now = self.result, self._desk.redactor, time.monotonic()
         self._journal.decisions(self._route.decisions)
         if finish.outcome is Outcome.OK and self._trial is not None:
-            result.response = self._trial.response
-        result.parts = [(model, "".join(pieces)) for model, pieces in self._shown]
+            result.response = masked(self._trial.response, redactor) if self._trial.response else None
+        result.parts = [(model, redactor.mask("".join(pieces))) for model, pieces in self._shown]
         if isinstance(result.response, CompletionResponse) and not self._request.stream:
             result.parts = [(finish.model or "", result.response.text)]
         text = "".join(part for _, part in result.parts)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from routerlab.core.types import CompletionResponse, EmbeddingResponse, Message
@@ -29,9 +29,9 @@ class CallSpec:
         scheduled_at: wall-clock second at which a traffic generator meant to send it; None: now.
     """
 
-    messages: tuple[Message, ...] = ()
-    inputs: tuple[str, ...] = ()
-    params: Mapping[str, Any] = field(default_factory=dict)
+    messages: tuple[Message, ...] = field(default=(), repr=False)
+    inputs: tuple[str, ...] = field(default=(), repr=False)
+    params: Mapping[str, Any] = field(default_factory=dict, repr=False)
     capability: str = "generation.text-generation.chat-completion"
     pool: str | None = None
     model: str | None = None
@@ -108,3 +108,9 @@ class CallResult:
     decisions: list[dict[str, Any]] = field(default_factory=list)
     parts: list[tuple[str, str]] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled without what was asked: prompts may be private, and the records know how to keep them."""
+        bare = replace(self.spec, messages=(), inputs=(), params={})
+        values = {field.name: getattr(self, field.name) for field in fields(self)} | {"spec": bare}
+        return CallResult, tuple(values.values())

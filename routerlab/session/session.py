@@ -15,6 +15,7 @@ from routerlab.core.capabilities import CapabilityTree
 from routerlab.core.decisions import Decision, Pool, decide
 from routerlab.core.errors import ConfigurationError, StoreError
 from routerlab.core.health import Health, HealthEvent, LatencyTarget, ModelSettings
+from routerlab.core.redact import Redactor
 from routerlab.core.strategies import Priority, make_strategy
 from routerlab.core.suggest import nearest
 from routerlab.core.types import CompletionRequest, EmbeddingRequest, ModelSnapshot, TokenUsage
@@ -93,6 +94,7 @@ class Session:
             seed=config.seed,
             simulated=frozenset(name for name, p in config.providers.items() if p.kind == "simulated"),
             drop_params=config.drop_params,
+            redactor=Redactor(config.secrets),
         )
         self.store_error: StoreError | None = None
 
@@ -101,7 +103,8 @@ class Session:
         problems: list[str] = []
         for name, provider in self.config.providers.items():
             try:
-                self.connectors[name] = load_kind(provider.kind)(name, provider.options)
+                connector = self.connectors[name] = load_kind(provider.kind)(name, provider.options)
+                connector.keep_secret(self.config.secrets)
             except ConfigurationError as error:
                 if len(self.config.providers) == 1:
                     raise

@@ -7,6 +7,7 @@ from contextlib import aclosing
 from typing import Any
 
 from routerlab.core.errors import ConfigurationError
+from routerlab.core.redact import Secrets
 from routerlab.core.simulated import SimulatedModel
 from routerlab.core.suggest import nearest
 from routerlab.core.types import (
@@ -85,6 +86,11 @@ class SimulatedProvider(ProviderConnector):
             ModelInfo(model.name, model.capabilities, model.context_window, model.features, model.price)
             for model in self.server.models.values()
         ]
+
+    def keep_secret(self, secrets: Secrets) -> None:
+        """Learn the lab's secrets; see `ProviderConnector.keep_secret`."""
+        for connector in self._connectors.values():
+            connector.keep_secret(secrets)
 
     async def close(self) -> None:
         """Close all connections and stop the server. Closing twice is fine."""

@@ -1,0 +1,63 @@
+"""What comes back of a secret, masked before anything above the driver sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from routerlab.core.failures import ProviderError
+from routerlab.core.redact import Redactor
+from routerlab.core.types import CompletionResponse, EmbeddingResponse
+
+__all__ = ["conceal", "masked"]
+
+Response = TypeVar("Response", bound=CompletionResponse | EmbeddingResponse)
+
+_OF_CHATS = ("text", "reasoning", "tool_calls", "finish_reason", "served_model", "raw")
+_OF_EMBEDDINGS = ("served_model", "raw")
+
+
+def conceal(error: ProviderError, redactor: Redactor) -> None:
+    """Take secrets out of an error, whoever wrote the connector that raised it."""
+    error.message, error.code = redactor.redact(error.message), redactor.redact(error.code)
+    error.args = (error.message,)
+    if error.__cause__ is not None:
+        error.__cause__.args = _masked(error.__cause__.args, redactor)
+
+
+def masked(response: Response, redactor: Redactor) -> Response:
+    """An answer without the lab's secrets; what only looks like a key stays, it may be the answer.
+
+    Returns:
+        ``response`` itself, almost always: looking through it costs little, and only a find is put together anew.
+    """
+    names = _OF_EMBEDDINGS if isinstance(response, EmbeddingResponse) else _OF_CHATS
+    told = {name: getattr(response, name) for name in names}
+    texts = "\0".join(_texts(told))
+    if redactor.mask(texts) == texts:
+        return response
+    return replace(response, **_masked(told, redactor))
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """All texts inside plain data; a vector is not looked through."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        yield from (key for key in value if isinstance(key, str))
+        for inner in value.values():
+            yield from _texts(inner)
+    elif isinstance(value, list | tuple) and value and not isinstance(value[0], float):
+        for inner in value:
+            yield from _texts(inner)
+
+
+def _masked(value: Any, redactor: Redactor) -> Any:
+    if isinstance(value, str):
+        return redactor.mask(value)
+    if isinstance(value, Mapping):
+        return {_masked(key, redactor): _masked(inner, redactor) for key, inner in value.items()}
+    if isinstance(value, list | tuple) and value and not isinstance(value[0], float):
+        return type(value)([_masked(inner, redactor) for inner in value])
+    return value
