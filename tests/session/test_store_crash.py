@@ -110,7 +110,7 @@ def test_kill_9_at_any_moment(tmp_path: Path, modes: list[str]) -> None:
             rows = 0
     waiting.kill()
     waiting.communicate()
-    assert total > 1_000  # it did write
+    assert total > 50  # it did write, on a busy machine, too
     allow(path, "wal")
     assert list(tmp_path.iterdir()) == []
 
