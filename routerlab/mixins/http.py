@@ -59,7 +59,7 @@ class HttpClientMixin:
         _http_max_retries: retries after the first try.
         _http_auth_token: sent as ``Authorization: Bearer ...`` where set; read anew for every attempt.
         _sleep: waits between attempts (seconds); replace it on an instance to test without waiting.
-        _random: numbers in [0, 1), like `random.random`, for the jitter.
+        _random: numbers in [0, 1) for the jitter: a function like `random.random`, or a `random.Random`.
     """
 
     RETRYABLE_STATUS_CODES: Collection[int] = frozenset({429, 500, 502, 503})
@@ -69,7 +69,7 @@ class HttpClientMixin:
     _http_max_retries: int = 3
     _http_auth_token: str | None = None
     _sleep: Callable[[float], Awaitable[object]] = staticmethod(asyncio.sleep)
-    _random: Callable[[], float] = random.random
+    _random: Callable[[], float] | random.Random = random.random
 
     _http_timeout: float | None
     _http_headers: httpx.Headers
@@ -193,7 +193,8 @@ class HttpClientMixin:
         """Returns the seconds until the next try, or None where there is none."""
         if attempt >= self._http_max_retries or isinstance(error, _OWN_FAULTS):
             return None
-        backoff = backoff_s(attempt, _BACKOFF_S, jitter_s=_JITTER_S, rng=self._random)
+        draw = self._random.random if isinstance(self._random, random.Random) else self._random
+        backoff = backoff_s(attempt, _BACKOFF_S, jitter_s=_JITTER_S, rng=draw)
         if not isinstance(error, httpx.HTTPStatusError):
             return backoff
         if error.response.status_code not in self.RETRYABLE_STATUS_CODES:

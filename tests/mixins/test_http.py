@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 import logging
+import random
 import traceback
 from collections.abc import Callable
 from contextlib import aclosing
@@ -279,6 +280,14 @@ def test_jitter_is_at_most_half_a_second() -> None:
     with pytest.raises(httpx.HTTPStatusError):
         get(client)
     assert 1.0 <= client.slept[0] <= 1.5
+
+
+def test_the_jitter_may_come_from_a_seeded_generator() -> None:
+    client = Client(httpx.Response(503), max_retries=1)
+    client._random = random.Random(7)
+    with pytest.raises(httpx.HTTPStatusError):
+        get(client)
+    assert client.slept == [1.0 + 0.5 * random.Random(7).random()]
 
 
 def test_a_retry_that_succeeds() -> None:
