@@ -299,7 +299,8 @@ class Lab:
         given["scorers"] = resolve_scorers(options["scorers"])
         plan = ReplayPlan(load_dataset(dataset), arms, params=dict(params), **given)
         self._keep_runs()
-        return Run.start(Replay(plan, call=self._session.call, recorder=self._session.recorder), self._session)
+        session, mask = self._session, self._session.desk.redactor.mask
+        return Run.start(Replay(plan, call=session.call, recorder=session.recorder, mask=mask), session)
 
     def _keep_runs(self) -> None:
         """Runs survive the kernel even where the lab has no store of its own."""

@@ -37,6 +37,7 @@ class Replay:
         recorder: keeps the run, its items and scores (the calls are recorded by whoever makes them).
         wall: epoch seconds, for the record.
         clock: monotonic seconds, for rates and pauses.
+        mask: takes secrets out of prompts and targets, in the rows; what is sent and scored stays whole.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Replay:
         recorder: Records,
         wall: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
+        mask: Callable[[str], str] = lambda text: text,
     ) -> None:
         self.plan = plan
         self.run_id = plan.run_id
@@ -54,7 +56,8 @@ class Replay:
         self.notes: list[str] = []
         self._call = call
         self._records = RunRecords(plan, recorder)
-        self._wall, self._clock = wall, clock
+        self._wall, self._clock, self._mask = wall, clock, mask
+        self._shown: dict[str, dict[str, Any]] = {}
         self._rows: dict[Key, dict[str, Any]] = {}
         self._ok = self._failed = self._failovers = 0
         self._cost_usd: float | None = None
@@ -215,9 +218,7 @@ class Replay:
 
     def _blank(self, item: Item, arm: Arm, repeat: int) -> dict[str, Any]:
         return {
-            "prompt": prompt_text(item.to_messages()),
-            "text": None,
-            "target": item.target,
+            **self._of_item(item),
             **{f"score_{scorer.name}": None for scorer in self.plan.scorers},
             "item_id": item.id,
             "model": None,
@@ -225,6 +226,16 @@ class Replay:
             "variant": arm.variant,
             "status": "pending",
         }
+
+    def _of_item(self, item: Item) -> dict[str, Any]:
+        """What rows show of an item; made once."""
+        shown = self._shown.get(item.id)
+        if shown is None:
+            target = self._mask(item.target) if isinstance(item.target, str) else item.target
+            prompt = prompt_text(item.to_messages())
+            prompt = prompt and self._mask(prompt)
+            shown = self._shown[item.id] = {"prompt": prompt, "text": None, "target": target}
+        return shown
 
     def _row(self, item: Item, unit: Unit, result: CallResult) -> dict[str, Any]:
         response = result.response
