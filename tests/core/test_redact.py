@@ -178,3 +178,35 @@ def test_secrets_and_options_show_and_give_away_nothing() -> None:
     assert str({"options": Private(api_key=SECRET)}) == "{'options': Private(api_key=***)}"
     with pytest.raises(TypeError):
         pickle.dumps(Secrets([SECRET]))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        r'{"x": "pass\"w\/rd & äöü"}',
+        r'"{\"x\": \"pass\\\"w/rd & \\u00e4\\u00f6\\u00fc\"}"',
+        "<p>pass&quot;w/rd &amp; äöü</p>",
+    ],
+    ids=["json", "json in json", "html"],
+)
+def test_a_secret_is_found_however_it_is_escaped(text: str) -> None:
+    assert "***" in Redactor(['pass"w/rd & äöü']).mask(text)
+
+
+def test_only_known_secrets_are_masked() -> None:
+    redactor = Redactor(["correct-horse"])
+    assert redactor.mask("correct-horse, sk-0123456789abcdef") == "***, sk-0123456789abcdef"
+
+
+def test_secrets_of_others_count_as_well_those_learned_later_too() -> None:
+    own, others = Secrets(["correct-horse"]), Secrets(["battery-staple"])
+    redactor = Redactor(own)
+    own.include(others)
+    assert redactor.mask("correct-horse, battery-staple, third-of-them") == "***, ***, third-of-them"
+    others.add("third-of-them")
+    assert redactor.mask("third-of-them") == "***"
+
+
+def test_what_may_hold_secrets_is_not_pickled() -> None:
+    with pytest.raises(TypeError, match="not pickled"):
+        pickle.dumps(Private(api_key="correct-horse"))
