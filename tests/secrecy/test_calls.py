@@ -21,6 +21,7 @@ def direct(config: dict[str, Any]) -> dict[str, Any]:
     collector, which says so in a warning."""
     for provider in config["providers"].values():
         del provider["proxy"]
+        provider["headers"]["X-Proxy-Token"] = "${env:CANARY_PASSWORD}"  # echoed all the same
     return config
 
 
