@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -23,11 +24,15 @@ if TYPE_CHECKING:
     from routerlab.experiments.datasets import Dataset
     from routerlab.experiments.traffic import Traffic
     from routerlab.simulation.faults import FaultController
+    from routerlab.views.activity import Activity
     from routerlab.views.breaker import Breaker
+    from routerlab.views.dashboard import Dashboard
     from routerlab.views.explanation import Explanation
+    from routerlab.views.publisher import Publisher
     from routerlab.views.reply import EmbeddingReply, Reply
     from routerlab.views.run import Run
     from routerlab.views.stream import Stream
+    from routerlab.views.trace import Trace
 
 __all__ = ["Lab"]
 
@@ -80,6 +85,7 @@ class Lab:
             recorder.close()
             raise
         self._faults: FaultController | None = None
+        self._live: Publisher | None = None
         close_with(self, self._session)
 
     @classmethod
@@ -215,6 +221,59 @@ class Lab:
 
         return health(self._session.snapshots())
 
+    # -- live ------------------------------------------------------------------------------------------------------
+
+    def dashboard(self) -> Dashboard:
+        """Breakers, scores, failovers and counters, live while calls run, with controls to break things.
+
+        In a notebook a cell that ends in it shows it; ``save("failover.html")`` writes a file for a colleague.
+        """
+        from routerlab.views.dashboard import Dashboard
+
+        return Dashboard(self._publisher)
+
+    def breaker_panel(self) -> Dashboard:
+        """The breakers' lanes alone, live: states, probes, changes by hand, attempts."""
+        from routerlab.views.dashboard import Dashboard
+
+        return Dashboard(self._publisher, ["breakers"])
+
+    def score_panel(self) -> Dashboard:
+        """The EWMA scores alone, live, with success rate and latency beside them."""
+        from routerlab.views.dashboard import Dashboard
+
+        return Dashboard(self._publisher, ["scores"])
+
+    def trace_panel(self, call_id: str | None = None) -> Dashboard | Trace:
+        """One call's way through the models.
+
+        Args:
+            call_id: of a call in ``lab.calls()``: its trace, as it was. None: live, always the latest failover.
+
+        Raises:
+            ConfigurationError: no record of that call.
+        """
+        from routerlab.views.dashboard import Dashboard
+        from routerlab.views.traces import read_trace
+
+        if call_id is not None:
+            return read_trace(self._session.recorder, call_id)
+        return Dashboard(self._publisher, ["trace"])
+
+    @property
+    def _publisher(self) -> Publisher:
+        if self._live is None:
+            from routerlab.views.publisher import Publisher
+
+            self._live = Publisher(self._session, self._activity, self.faults)
+        return self._live
+
+    @cached_property
+    def _activity(self) -> Activity:
+        from routerlab.views.activity import Activity
+
+        return Activity()
+
     def _frame(self, table: str) -> pd.DataFrame:
         from routerlab.views.frames import frame
 
@@ -300,7 +359,9 @@ class Lab:
         plan = ReplayPlan(load_dataset(dataset), arms, params=dict(params), **given)
         self._keep_runs()
         session, mask = self._session, self._session.desk.redactor.mask
-        return Run.start(Replay(plan, call=session.call, recorder=session.recorder, mask=mask), session)
+        run = Run.start(Replay(plan, call=session.call, recorder=session.recorder, mask=mask), session)
+        self._activity.add_run(run)
+        return run
 
     def _keep_runs(self) -> None:
         """Runs survive the kernel even where the lab has no store of its own."""
@@ -319,14 +380,11 @@ class Lab:
             seed: of the gaps.
             options: as for `chat`.
         """
-        from routerlab.core.chance import Chance
-        from routerlab.experiments.datasets import load_dataset
-        from routerlab.experiments.traffic import Traffic
-        from routerlab.simulation.traffic import parse_rate, poisson
+        from routerlab.experiments.traffic import background
 
-        texts = list(prompts) if prompts else [item.prompt for item in load_dataset("quickstart_qa") if item.prompt]
-        spec = chat_spec("traffic", options, "traffic")
-        return Traffic(self._session, poisson(parse_rate(rate), Chance(seed, "traffic")), texts, spec)
+        traffic = background(self._session, rate, prompts, seed, **options)
+        self._activity.add_traffic(traffic)
+        return traffic
 
     # -- by hand ---------------------------------------------------------------------------------------------------
 

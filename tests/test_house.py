@@ -24,7 +24,10 @@ FLOORS: dict[str, tuple[int, frozenset[str]]] = {
     "session": (3, frozenset({"pydantic", "genai_prices", "nest_asyncio2"})),
     "simulation": (4, frozenset({"starlette", "uvicorn"})),
     "experiments": (5, frozenset({"numpy", "scipy", "pyarrow", "distributed"})),
-    "views": (6, frozenset({"numpy", "pandas", "plotly", "ipywidgets", "anywidget", "IPython", "rich", "resvg_py"})),
+    "views": (
+        6,
+        frozenset({"numpy", "pandas", "plotly", "ipywidgets", "anywidget", "traitlets", "IPython", "rich", "resvg_py"}),
+    ),
 }
 TOP_MODULES = {"__init__", "__main__", "cli", "lab", "testing"}
 # The table of a provider's kinds names connectors of floors above it, as strings that are resolved at run time.

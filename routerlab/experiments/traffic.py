@@ -8,11 +8,16 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
+from routerlab.core.chance import Chance
+from routerlab.experiments.datasets import load_dataset
 from routerlab.session.results import CallResult, CallSpec
 from routerlab.session.session import Session
+from routerlab.session.specs import chat_spec
+from routerlab.simulation.traffic import parse_rate, poisson
 
-__all__ = ["Traffic"]
+__all__ = ["Traffic", "background"]
 
 
 class Traffic:
@@ -24,18 +29,28 @@ class Traffic:
         prompts: taken in turn.
         spec: everything of a call but its prompt.
         limit: calls in flight at most; when they are all out, a call is left out and counted as ``skipped``.
+        rate: the pace in words, to be shown.
 
     Attributes:
         sent: how many were ``ok``, ``failed``, ``skipped``.
+        rate: as given.
 
     Raises:
         ConfigurationError: no model or pool has the name that `spec` gives.
     """
 
     def __init__(
-        self, session: Session, gaps: Iterator[float], prompts: Sequence[str], spec: CallSpec, *, limit: int = 64
+        self,
+        session: Session,
+        gaps: Iterator[float],
+        prompts: Sequence[str],
+        spec: CallSpec,
+        *,
+        limit: int = 64,
+        rate: str = "",
     ) -> None:
         self.sent = Counter[str]()
+        self.rate = rate
         self._call: Callable[[CallSpec], Awaitable[CallResult]] = session.call
         session.pool_for(spec)  # a mistake is told here and now: nobody looks at a background task
         self._gaps, self._prompts, self._spec, self._limit = gaps, itertools.cycle(prompts), spec, limit
@@ -45,9 +60,13 @@ class Traffic:
     def running(self) -> bool:
         return not self._job.done()
 
+    def cancel(self) -> None:
+        """Send nothing more and cancel what is in flight; does not wait for that."""
+        self._job.cancel()
+
     def stop(self) -> None:
         """Send nothing more, cancel what is in flight and wait for that. Calling it twice is fine."""
-        self._job.cancel()
+        self.cancel()
         self._job.wait(5.0)
 
     async def _run(self) -> None:
@@ -72,3 +91,21 @@ class Traffic:
     def __repr__(self) -> str:
         counts = ", ".join(f"{number} {name}" for name, number in sorted(self.sent.items())) or "nothing sent yet"
         return f"<Traffic {'running' if self.running else 'stopped'}: {counts}>"
+
+
+def background(
+    session: Session, rate: str | float, prompts: Sequence[str] | None = None, seed: int = 0, **options: Any
+) -> Traffic:
+    """Calls at the pace of independent users, from now on.
+
+    Args:
+        session: of the lab.
+        rate: ``"3/s"``, ``"100/min"``, or a number per second.
+        prompts: taken in turn; None: those of the shipped dataset.
+        seed: of the gaps.
+        options: of each call, as for ``Lab.chat``.
+    """
+    texts = list(prompts) if prompts else [item.prompt for item in load_dataset("quickstart_qa") if item.prompt]
+    spec = chat_spec("traffic", options, "traffic")
+    gaps = poisson(parse_rate(rate), Chance(seed, "traffic"))
+    return Traffic(session, gaps, texts, spec, rate=rate if isinstance(rate, str) else f"{rate:g}/s")

@@ -102,8 +102,8 @@ class FrozenTable:
         self._chunks = chunks
         self._rows = rows
 
-    def columns(self, *, last: int | None = None) -> dict[str, list[Any]]:
-        """All rows, or the `last` newest, oldest first, as one list a column."""
+    def columns(self, *, last: int | None = None, names: Sequence[str] | None = None) -> dict[str, list[Any]]:
+        """All rows, or the `last` newest, oldest first, as one list a column; `names`: only these columns."""
         chunks, rows = self._chunks, self._rows
         if last is not None:
             last = max(0, last)
@@ -111,12 +111,39 @@ class FrozenTable:
             chunks = _newest(chunks, last - len(rows))
         found = {}
         for index, column in enumerate(self._table.columns):
+            if names is not None and column.name not in names:
+                continue
             values: list[Any] = []
             for chunk in chunks:
                 values += _unpacked(column, chunk[index])
             values += [row[index] for row in rows]
             found[column.name] = decoded(column, values if last is None else values[len(values) - last :])
         return found
+
+    def having(self, name: str, wanted: Sequence[Any], *, within: int = 50_000) -> dict[str, list[Any]]:
+        """Those of the newest `within` rows whose column `name` has one of these values, oldest first.
+
+        The column alone is looked through; the others are read where it matches.
+        """
+        place = self._table.names.index(name)
+        values = set(wanted)
+        pieces = [self._matching(list(zip(*self._rows, strict=True)), place, values)]
+        seen = len(self._rows)
+        for chunk in reversed(self._chunks):
+            if seen >= within:
+                break
+            seen += len(chunk[place])
+            if not values.isdisjoint(chunk[place]):
+                pieces.append(self._matching(chunk, place, values))
+        return {one: [value for piece in reversed(pieces) for value in piece.get(one, ())] for one in self._table.names}
+
+    def _matching(self, chunk: Sequence[Sequence[Any]], place: int, values: set[Any]) -> dict[str, list[Any]]:
+        rows = [row for row, value in enumerate(chunk[place]) if value in values] if chunk else []
+        return {
+            column.name: decoded(column, _unpacked(column, [chunk[index][row] for row in rows]))
+            for index, column in enumerate(self._table.columns)
+            if rows
+        }
 
     def packed(self) -> dict[str, Sequence[Any]]:
         """All rows, oldest first: numbers in arrays, NaN, `NO_INT` or `NO_BOOL` where there is none; else lists."""

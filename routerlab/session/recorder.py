@@ -121,6 +121,34 @@ class Recorder:
             frozen = self._memory[table].freeze()
         return frozen.columns(last=n)
 
+    def since(
+        self, table: str, mark: int, *, limit: int = 5000, columns: Sequence[str] | None = None
+    ) -> tuple[int, dict[str, list[Any]]]:
+        """What is new in memory: for those who look again and again.
+
+        Args:
+            table: its name.
+            mark: from the last time; 0: from the beginning.
+            limit: of the new rows the newest so many.
+            columns: names; None: all.
+
+        Returns:
+            The mark for the next time, and the rows, oldest first.
+        """
+        with self._lock:
+            memory = self._memory[table]
+            end = memory.appended
+            if end == mark:
+                return end, {name: [] for name in columns or TABLES[table].names}
+            frozen = memory.freeze()
+        return end, frozen.columns(last=min(end - mark, limit), names=columns)
+
+    def find(self, table: str, call_ids: Sequence[str]) -> dict[str, list[Any]]:
+        """The rows of some calls among the newest in memory, as columns, oldest first; the store is not asked."""
+        with self._lock:
+            frozen = self._memory[table].freeze()
+        return frozen.having("call_id", call_ids)
+
     def count(self, table: str) -> int:
         """How many rows were added in this session, those that are gone included."""
         return self._memory[table].appended

@@ -212,16 +212,29 @@ class Session:
         return next(snapshot for snapshot in self.snapshots() if snapshot.model == model)
 
     def by_hand(self, change: str, name: str) -> None:
-        """Open, close or reset a breaker, or bring a model or provider back: ``open``, ``close``, ``reset``."""
+        """`change`, from any other thread."""
+
+        async def do() -> None:
+            self.change(change, name, time.monotonic())
+
+        self.loop.run(do())
+
+    def change(self, change: str, name: str, now: float) -> None:
+        """Open, close or reset a breaker, or bring a model or provider back; in the loop.
+
+        Args:
+            change: ``open``, ``close`` or ``reset``.
+            name: of a model, or (``reset``) of a provider.
+            now: monotonic seconds.
+
+        Raises:
+            ConfigurationError: nothing has this name.
+        """
+        act = {"open": self.health.open_breaker, "close": self.health.close_breaker, "reset": self.health.reset}[change]
         known = {**dict.fromkeys(self.models), **dict.fromkeys(self.connectors if change == "reset" else ())}
         if name not in known:
             raise ConfigurationError(f"there is no model {name!r}{nearest(name, known)}")
-        act = {"open": self.health.open_breaker, "close": self.health.close_breaker, "reset": self.health.reset}[change]
-
-        async def do() -> None:
-            self.record_events(act(name, time.monotonic()))
-
-        self.loop.run(do())
+        self.record_events(act(name, now))
 
     def record_events(self, events: list[HealthEvent]) -> None:
         """Write down what changed outside a call."""

@@ -1,0 +1,66 @@
+"""What goes on in a lab beside single calls: its runs and its background traffic."""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any
+
+from routerlab.experiments.traffic import Traffic
+from routerlab.views.run import Run
+
+__all__ = ["Activity", "run_data"]
+
+_RUNS = 5
+
+
+class Activity:
+    """The runs and the traffic of one lab. It keeps the traffic alive, not the runs."""
+
+    def __init__(self) -> None:
+        self._runs: list[weakref.ref[Run]] = []
+        self._traffic: list[Traffic] = []
+
+    def add_run(self, run: Run) -> None:
+        """Show a run from now on, as long as somebody holds it."""
+        living = [ref for ref in self._runs if ref() is not None]
+        self._runs = [*living[-_RUNS + 1 :], weakref.ref(run)]
+
+    def add_traffic(self, traffic: Traffic) -> None:
+        """Show traffic until it ends."""
+        self._traffic = [one for one in self._traffic if one.running] + [traffic]
+
+    @property
+    def traffic(self) -> list[Traffic]:
+        """Traffic that goes on."""
+        return [one for one in self._traffic if one.running]
+
+    def run(self, run_id: str) -> Run | None:
+        """The run of this name in every table."""
+        return next((run for ref in self._runs if (run := ref()) is not None and run.run_id == run_id), None)
+
+    def shown(self) -> dict[str, Any]:
+        """As the page gets it."""
+        runs = [run_data(run) for ref in self._runs if (run := ref()) is not None]
+        traffic = ", ".join(one.rate for one in self.traffic)
+        return {name: value for name, value in {"runs": runs, "traffic": traffic}.items() if value}
+
+
+def run_data(run: Run) -> dict[str, Any]:
+    """A run's progress as the page gets it."""
+    now = run.progress
+    over = now.status not in {"running", "pending"}
+    return {
+        "id": run.run_id,
+        "name": run.name,
+        "status": now.status,
+        "total": now.total,
+        "done": now.done,
+        "ok": now.ok,
+        "failed": now.failed,
+        "failovers": now.failovers,
+        "cost": now.cost_usd,
+        "rate": round(now.rate_per_s, 2),
+        "eta": None if now.eta_s is None else round(now.eta_s, 1),
+        "elapsed": round(now.elapsed_s, 1) if over else None,
+        "notes": run.notes,
+    }

@@ -1,0 +1,152 @@
+"""The faces of a live lab: the dashboard, and each of its panels alone."""
+
+from __future__ import annotations
+
+import os
+import sys
+from base64 import b64encode
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from routerlab.views.offline import write_offline
+from routerlab.views.publisher import Publisher
+from routerlab.views.still import Still
+
+if TYPE_CHECKING:
+    from routerlab.views.panel import Panel
+
+__all__ = ["ALL", "Dashboard"]
+
+ALL = ("counters", "runs", "breakers", "scores", "failovers", "controls")
+"""The sections of the whole dashboard, from the top."""
+
+_VIEW = "application/vnd.jupyter.widget-view+json"
+
+
+class Dashboard:
+    """Live panels of a lab; it shows itself where a cell ends in it.
+
+    In a notebook it is drawn by the page and stays current while calls run. Beside it stands its latest picture, which
+    the page hides as long as the live one is there: that is what a saved notebook shows later, without a kernel.
+
+    Args:
+        publisher: of the lab.
+        show: the sections, from the top.
+
+    Attributes:
+        publisher, show: as given.
+    """
+
+    def __init__(self, publisher: Publisher, show: Sequence[str] = ALL) -> None:
+        self.publisher = publisher
+        self.show = list(show)
+        self._panel: Panel | None = None
+        self._handles: list[Any] = []
+        self._closed = False
+
+    @property
+    def widget(self) -> Panel:
+        """The live part alone, to be put among other widgets; made at first use."""
+        if self._panel is None:
+            from routerlab.views.panel import Panel
+
+            panel = self._panel = Panel(self.publisher.whole(), self.show)
+            panel.heard = self.publisher.add(panel)
+            self.publisher.keep(self)
+        return self._panel
+
+    @property
+    def still(self) -> Still:
+        """The picture of what there is to see now."""
+        return Still(self.publisher.whole(), self.show)
+
+    def freeze(self) -> Still:
+        """Bring the picture beside the live panel up to date, and with it what a saved notebook shows.
+
+        Returns:
+            The picture.
+        """
+        still = self.still
+        if self._panel is not None:
+            self.publisher.refresh(self._panel)
+        for handle in self._handles:
+            handle.update(_Bundle(still))
+        return still
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write everything recorded into one HTML file that needs no kernel and no network: with a slider for the
+        time and a button that plays it.
+
+        Args:
+            path: ends in ``.html``; ``.svg`` and ``.png`` write the picture of now.
+        """
+        target = Path(path)
+        if target.suffix.lower() in {".svg", ".png"}:
+            return self.still.save(target)
+        return write_offline(target, self.publisher, self.show)
+
+    def close(self) -> None:
+        """Take the live panel away; the picture stays. Calling it twice is fine."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._panel is not None:
+            self.publisher.remove(self._panel)
+            self.freeze()
+            self._panel.close()
+        self.publisher.let_go(self)
+
+    # -- faces ---------------------------------------------------------------------------------------------------------
+
+    def _ipython_display_(self) -> None:
+        from IPython.display import display
+
+        if not _has_page():
+            print(self)  # noqa: T201 - a terminal shows text
+            return
+        if not self._closed:
+            view = {_VIEW: {"version_major": 2, "version_minor": 0, "model_id": self.widget.model_id}, "text/plain": ""}
+            display(view, raw=True)  # type: ignore[no-untyped-call]
+        self._handles.append(display(_Bundle(self.still), display_id=True))  # type: ignore[no-untyped-call]
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        bundle = _Bundle(self.still)._repr_mimebundle_()
+        if not self._closed and _has_page():
+            bundle[_VIEW] = {"version_major": 2, "version_minor": 0, "model_id": self.widget.model_id}
+        return bundle
+
+    def _display_(self) -> Any:
+        """What marimo shows."""
+        return self.widget
+
+    def __str__(self) -> str:
+        return str(self.still)
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else "live" if self._panel is not None else "not shown yet"
+        return f"<Dashboard of {len(self.publisher.board.models)} models, {state}>"
+
+
+class _Bundle:
+    """A picture as a notebook keeps it: small enough to be saved again and again."""
+
+    def __init__(self, still: Still) -> None:
+        self._still = still
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        return {
+            "text/html": self._still.html,
+            "image/svg+xml": self._still.svg,
+            "image/png": b64encode(self._still.png(1.0)).decode(),
+            "text/plain": str(self._still),
+        }
+
+
+def _has_page() -> bool:
+    """Whether there is a front end that shows widgets."""
+    if "marimo" in sys.modules:
+        return True
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return getattr(shell, "kernel", None) is not None

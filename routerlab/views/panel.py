@@ -1,0 +1,65 @@
+"""The one widget behind all live panels: a small ES module that draws, and the traits that it draws from."""
+
+from __future__ import annotations
+
+import zlib
+from base64 import b64encode
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import anywidget
+import traitlets
+
+__all__ = ["Panel", "asset"]
+
+# The module travels in the first message of every panel: packed, it is less than half as long.
+_UNPACK = """\
+const packed = Uint8Array.from(atob("%s"), (char) => char.charCodeAt(0));
+const text = await new Response(new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"))).text();
+const board = await import(URL.createObjectURL(new Blob([text], { type: "text/javascript" })));
+export default board.default;
+"""
+
+
+def asset(name: str) -> str:
+    """The text of a file in ``assets``."""
+    return (files("routerlab.views") / "assets" / name).read_text(encoding="utf-8")
+
+
+@cache
+def _module() -> str:
+    return _UNPACK % b64encode(zlib.compress(asset("board.js").encode(), 9)).decode()
+
+
+class Panel(anywidget.AnyWidget):
+    """Sections of the board of one lab. Only `Publisher` writes the traits.
+
+    Args:
+        whole: everything to begin with (`Board.whole`).
+        show: names of the sections, from the top.
+
+    Attributes:
+        whole: the latest whole; a page that missed an update asks for a new one.
+        tick: the latest update.
+        show: as given.
+        heard: gets what a user did (a dict); it only hands work over.
+    """
+
+    _esm = _module()
+    _css = asset("board.css")
+
+    whole = traitlets.Dict().tag(sync=True)
+    tick = traitlets.Dict().tag(sync=True)
+    show = traitlets.List(traitlets.Unicode()).tag(sync=True)
+
+    heard: Callable[[dict[str, Any]], None] | None = None
+
+    def __init__(self, whole: Mapping[str, Any], show: Sequence[str]) -> None:
+        super().__init__(whole=dict(whole), tick={}, show=list(show))
+        self.on_msg(self._pass_on)
+
+    def _pass_on(self, _: Any, content: Any, __: Any) -> None:
+        if self.heard is not None and isinstance(content, dict):
+            self.heard(content)

@@ -1,0 +1,291 @@
+"""A board as a picture and as text: what a saved notebook shows when there is no kernel."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from routerlab.views.board import BREAKERS
+from routerlab.views.charts import LEFT, RIGHT, WIDTH, Panel, head, stack, x_axis
+from routerlab.views.lanes import Segment, state_name
+from routerlab.views.picture import Picture
+from routerlab.views.svg import Element, clip, el, short, text
+from routerlab.views.theme import Theme, model_colours
+from routerlab.views.waterfall import band, patterns
+from routerlab.views.words import count, money, percent, seconds
+
+__all__ = ["Still"]
+
+_LANE, _GAP, _HEAD, _CHART = 36.0, 5.0, 34.0, 84.0
+_SPAN_S = 300.0  # at most
+_LINES = 80  # points of a line
+_TRACES = 5
+_SIGNS = ("●", "○", "◐")
+_DASHES = (None, "6 3", "2 3")
+
+
+class Still(Picture):
+    """The board of a lab at one moment.
+
+    Args:
+        whole: from `Board.whole`.
+        show: the sections to draw.
+    """
+
+    def __init__(self, whole: Mapping[str, Any], show: Sequence[str]) -> None:
+        self._whole: dict[str, Any] = dict(whole)
+        self._show = frozenset(show)
+        self._models: list[str] = list(whole["models"])
+        self._end: float = max(whole["at"], *(point[0] for point in whole["p"][-1:]), 0.0) or whole["t"]
+        self._start = self._begin()
+
+    def _begin(self) -> float:
+        points, changes = self._whole["p"], self._whole["g"]
+        times = [point[0] - point[1] for point in points[:1]] + [change[0] for change in changes[:1]]
+        return float(max(self._end - _SPAN_S, min([*times, self._end - 10.0])))
+
+    @property
+    def html(self) -> str:
+        """As for every picture; marked, so that a page with the live panel can leave it out.
+
+        Without a kernel a notebook puts an error in the place of the live panel: that is hidden, too.
+        """
+        hide = (
+            ".jp-OutputArea-child:has(+ .jp-OutputArea-child .routerlab-still) "
+            ".jupyter-widgets:not(:has(*)){display:none}"
+        )
+        return f'<div class="routerlab-still"><style>{hide}</style>{super().html}</div>'
+
+    # -- the picture ---------------------------------------------------------------------------------------------------
+
+    def draw(self, theme: Theme) -> Element:
+        """The sections one below the other."""
+        panels: list[Panel] = []
+        if "counters" in self._show:
+            panels.append(self._counters(theme))
+        if self._show & {"counters", "runs"} and self._whole["x"].get("runs"):
+            panels.append(self._runs(theme))
+        if "breakers" in self._show:
+            panels.append(self._lanes(theme))
+        if "scores" in self._show:
+            panels += [self._chart(theme, *measure) for measure in _MEASURES]
+        if self._show & {"failovers", "trace"}:
+            panels.append(self._failovers(theme))
+        return stack(panels, theme=theme, label=self._headline())
+
+    def _counters(self, theme: Theme) -> Panel:
+        nodes = [text("routerlab", 16, 20, fill=theme.ink, size=14, bold=True)]
+        when = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(self._end))
+        nodes.append(text(f"as of {when}", RIGHT, 20, fill=theme.muted, size=11, anchor="end"))
+        step = (WIDTH - 32) / 5
+        for place, (name, value, more) in enumerate(self._tiles()):
+            left = 16 + place * step
+            nodes += [
+                el("rect", x=left, y=32, width=step - 8, height=56, rx=6, fill=theme.panel),
+                text(name, left + 10, 47, fill=theme.muted, size=10.5),
+                text(value, left + 10, 67, fill=theme.ink, size=17, bold=True),
+                text(clip(more, step - 24, 10.5), left + 10, 82, fill=theme.muted, size=10.5),
+            ]
+        return Panel(92.0, nodes)
+
+    def _tiles(self) -> list[tuple[str, str, str]]:
+        c = self._whole["c"]
+        ended = c["ok"] + c["failed"]
+        return [
+            ("calls", f"{c['calls']:,}", f"{c['calls_s']:g}/s at the end"),
+            ("success", percent(c["ok"] / ended) if ended else "no call", f"{c['failed']:,} failed"),
+            ("failovers", f"{c['failovers']:,}", f"in {c['calls']:,} calls"),
+            ("tokens", f"{c['tokens']:,}", f"{c['tokens_s']:,.0f}/s at the end"),
+            ("spend", money(c["cost_usd"]) or "unknown", ""),
+        ]
+
+    def _runs(self, theme: Theme) -> Panel:
+        nodes = head("Runs", "", theme)
+        for place, run in enumerate(self._whole["x"]["runs"]):
+            nodes.append(text(clip(_run_line(run), WIDTH - 32, 12), 16, 44 + 18 * place, fill=theme.ink, size=12))
+        return Panel(34.0 + 18 * len(self._whole["x"]["runs"]), nodes)
+
+    def _x(self, at: float) -> float:
+        return LEFT + (RIGHT - LEFT) * min(1.0, max(0.0, (at - self._start) / (self._end - self._start)))
+
+    def _lanes(self, theme: Theme) -> Panel:
+        note = "hatched: open · dotted: half-open · bars: attempts"
+        nodes = [patterns("still", theme), *head("Breakers", note, theme)]
+        most = self._most()
+        for place, model in enumerate(self._models):
+            top = _HEAD + place * (_LANE + _GAP)
+            nodes.append(el("rect", x=LEFT, y=top, width=RIGHT - LEFT, height=_LANE, fill=theme.panel))
+            for segment in self._segments(place):
+                nodes += band(segment, self._x(segment.start), self._x(segment.end), top, _LANE, "still", theme)
+            nodes += self._bars(place, top, most, theme)
+            breaker, success = self._whole["s"][str(place)][0], self._whole["s"][str(place)][3]
+            about = f"{_SIGNS[breaker]} {state_name(BREAKERS[breaker])}"
+            about += "" if success is None else f" · {percent(success / 1000)} ok"
+            nodes += [
+                text(short(model, LEFT - 26, 12), 16, top + 15, fill=theme.ink, title=model),
+                text(clip(about, LEFT - 22, 10.5), 16, top + 30, fill=theme.muted, size=10.5),
+            ]
+        bottom = _HEAD + len(self._models) * (_LANE + _GAP)
+        return Panel(bottom + 24, nodes + self._axis(bottom, theme))
+
+    def _segments(self, place: int) -> list[Segment]:
+        changes = [(at, state) for at, lane, state in self._whole["g"] if lane == place]
+        ends = [*(at for at, _ in changes[1:]), self._end]
+        return [
+            Segment(max(at, self._start), end, BREAKERS[state])
+            for (at, state), end in zip(changes, ends, strict=False)
+            if end > self._start
+        ]
+
+    def _most(self) -> float:
+        """Attempts a second, at the busiest point."""
+        points = [point for point in self._whole["p"] if point[0] >= self._start]
+        rates = (sum(point[j : j + 2]) / point[1] for point in points for j in range(5, len(point), 5))
+        return float(max(rates, default=0.0)) or 1.0
+
+    def _bars(self, place: int, top: float, most: float, theme: Theme) -> list[Element]:
+        """A path for all bars of a kind: a picture that is saved must be small."""
+        good = bad = ""
+        for point in self._whole["p"]:
+            at, width, ok, failed = point[0], point[1], point[5 + 5 * place], point[6 + 5 * place]
+            if at < self._start:
+                continue
+            left, wide = self._x(at - width), max(1.0, self._x(at) - self._x(at - width) - 0.6)
+            up, more = ((_LANE - 8) * number / width / most for number in (ok, failed))
+            good += _bar(left, top + _LANE, wide, up)
+            bad += _bar(left, top + _LANE - up, wide, more)
+        fills = ((good, theme.ok), (bad, theme.failed), (bad, "url(#still-failed)"))
+        return [el("path", d=way, fill=fill) for way, fill in fills if way]
+
+    def _axis(self, top: float, theme: Theme) -> list[Element]:
+        length = self._end - self._start
+
+        def name(value: float) -> str:
+            return time.strftime("%H:%M:%S", time.gmtime(self._start + value))
+
+        return x_axis(length, top, theme, name)
+
+    def _chart(self, theme: Theme, title: str, offset: int, top: float, label: Callable[[float], str]) -> Panel:
+        colours = model_colours(self._models)
+        points = [point for point in self._whole["p"] if point[0] >= self._start]
+        values = [point[2 + 5 * place + offset] for point in points for place in range(len(self._models))]
+        top = top or max((value for value in values if value is not None), default=0) * 1.1 or 1000.0
+        nodes = head(title, ", ".join(f"{model} {label(last)}" for model, last in self._last(offset)), theme)
+
+        def y(value: float) -> float:
+            return _HEAD + _CHART - (_CHART - 6) * min(1.0, value / top)
+
+        for share in (0.0, 0.5, 1.0):
+            at = y(share * top)
+            nodes.append(el("line", x1=LEFT, y1=at, x2=RIGHT, y2=at, stroke=theme.grid, stroke_opacity=0.7))
+            nodes.append(text(label(share * top), LEFT - 8, at + 4, fill=theme.muted, size=10.5, anchor="end"))
+        for place, model in enumerate(self._models):
+            way = self._way([(point[0], point[2 + 5 * place + offset]) for point in points], y)
+            if way:
+                dash = _DASHES[place // 8 % len(_DASHES)]
+                nodes.append(
+                    el("path", d=way, fill="none", stroke=colours[model], stroke_width=1.7, stroke_dasharray=dash)
+                )
+            nodes.append(self._key(model, place, colours[model], theme))
+        return Panel(max(_HEAD + _CHART, _HEAD + 14.0 * len(self._models)) + 6, nodes)
+
+    def _key(self, model: str, place: int, colour: str, theme: Theme) -> Element:
+        y = _HEAD + 8 + 14 * place
+        dash = _DASHES[place // 8 % len(_DASHES)]
+        line = el("line", x1=16, x2=32, y1=y - 4, y2=y - 4, stroke=colour, stroke_width=3, stroke_dasharray=dash)
+        return el("g", line, text(short(model, LEFT - 90, 10.5), 38, y, fill=theme.ink, size=10.5))
+
+    def _way(self, values: Sequence[tuple[float, float | None]], y: Callable[[float], float]) -> str:
+        step = max(1, len(values) // _LINES)
+        way, pen = "", "M"
+        for place, (at, value) in enumerate(values):
+            if value is None:
+                pen = "M"
+            elif place % step == 0 or place == len(values) - 1:
+                way += f"{pen}{self._x(at):.1f} {y(value):.1f}"
+                pen = "L"
+        return way
+
+    def _last(self, offset: int) -> list[tuple[str, float]]:
+        states = (self._whole["s"][str(place)][2 + offset] for place in range(len(self._models)))
+        return [(model, value) for model, value in zip(self._models, states, strict=True) if value is not None]
+
+    def _failovers(self, theme: Theme) -> Panel:
+        nodes = head("Latest failovers", "", theme)
+        lines = self._failover_lines()
+        for place, line in enumerate(lines):
+            nodes.append(text(clip(line, WIDTH - 32, 11.5), 16, 44 + 18 * place, fill=theme.ink, size=11.5))
+        return Panel(36.0 + 18 * len(lines), nodes)
+
+    def _failover_lines(self) -> list[str]:
+        traces = self._whole["f"][-_TRACES:][::-1]
+        if not traces:
+            return ["No call has moved on to another model."]
+        return [
+            f"{time.strftime('%H:%M:%S', time.gmtime(trace['at']))}  {_steps(trace)}  ({seconds(trace['s'])})"
+            for trace in traces
+        ]
+
+    # -- the text ------------------------------------------------------------------------------------------------------
+
+    def _headline(self) -> str:
+        c = self._whole["c"]
+        ended = c["ok"] + c["failed"]
+        parts = [
+            count(c["calls"], "call"),
+            f"{percent(c['ok'] / ended)} ok" if ended else "",
+            count(c["failovers"], "failover"),
+            f"{c['tokens']:,} tokens" if c["tokens"] else "",
+            money(c["cost_usd"]),
+        ]
+        return "routerlab: " + " · ".join(part for part in parts if part)
+
+    def __str__(self) -> str:
+        lines = [self._headline()]
+        if self._show & {"counters", "runs"}:
+            lines += [_run_line(run) for run in self._whole["x"].get("runs", ())]
+        if self._show & {"breakers", "scores"}:
+            name = max((len(model) for model in self._models), default=0)
+            lines += [self._model_line(place, name) for place in range(len(self._models))]
+        if self._show & {"failovers", "trace"}:
+            lines += ["latest failovers:", *(f"  {line}" for line in self._failover_lines())]
+        return "\n".join(lines)
+
+    def _model_line(self, place: int, name: int) -> str:
+        breaker, _, score, success, latency, *_ = self._whole["s"][str(place)]
+        parts = [
+            f"{_SIGNS[breaker]} {state_name(BREAKERS[breaker])}",
+            "no data" if success is None else f"{percent(success / 1000)} ok",
+            "" if score is None else f"score {score / 1000:.3f}",
+            "" if latency is None else seconds(latency / 1000),
+        ]
+        return f"{self._models[place]:<{name}}  " + " · ".join(part for part in parts if part)
+
+
+_MEASURES: tuple[tuple[str, int, float, Callable[[float], str]], ...] = (
+    ("EWMA score", 0, 1000.0, lambda value: f"{value / 1000:.2f}"),
+    ("Success rate", 1, 1000.0, lambda value: percent(value / 1000)),
+    ("Latency", 2, 0.0, lambda value: seconds(value / 1000)),
+)
+
+
+def _bar(left: float, bottom: float, wide: float, tall: float) -> str:
+    return f"M{left:.1f} {bottom:.1f}v{-tall:.1f}h{wide:.1f}v{tall:.1f}z" if tall else ""
+
+
+def _steps(trace: Mapping[str, Any]) -> str:
+    """``sim/alpha 503 · moved on → sim/beta answered · 55 ms``."""
+    bars = sorted((bar[0], name, bar[4]) for name, _, lane in trace["lanes"] for bar in lane)
+    return " → ".join(f"{name} {label}" for _, name, label in bars)
+
+
+def _run_line(run: Mapping[str, Any]) -> str:
+    parts = [
+        f"{run['name']}: {run['status']}",
+        f"{run['done']:,} of {run['total']:,}",
+        f"{run['failed']:,} failed" if run["failed"] else "",
+        count(run["failovers"], "failover") if run["failovers"] else "",
+        money(run["cost"]),
+    ]
+    return " · ".join(part for part in parts if part)
