@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -17,6 +16,7 @@ from routerlab.session.results import CallResult, CallSpec
 from routerlab.session.session import Session
 from routerlab.session.specs import Prompt, chat_spec, embed_spec, limit_s
 from routerlab.session.store import Store
+from routerlab.views.live import Live
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,11 +24,9 @@ if TYPE_CHECKING:
     from routerlab.experiments.datasets import Dataset
     from routerlab.experiments.traffic import Traffic
     from routerlab.simulation.faults import FaultController
-    from routerlab.views.activity import Activity
     from routerlab.views.breaker import Breaker
     from routerlab.views.dashboard import Dashboard
     from routerlab.views.explanation import Explanation
-    from routerlab.views.publisher import Publisher
     from routerlab.views.reply import EmbeddingReply, Reply
     from routerlab.views.run import Run
     from routerlab.views.stream import Stream
@@ -84,8 +82,7 @@ class Lab:
         except BaseException:
             recorder.close()
             raise
-        self._faults: FaultController | None = None
-        self._live: Publisher | None = None
+        self._live = Live(self._session)
         close_with(self, self._session)
 
     @classmethod
@@ -230,19 +227,19 @@ class Lab:
         """
         from routerlab.views.dashboard import Dashboard
 
-        return Dashboard(self._publisher)
+        return Dashboard(self._live.publisher)
 
     def breaker_panel(self) -> Dashboard:
         """The breakers' lanes alone, live: states, probes, changes by hand, attempts."""
         from routerlab.views.dashboard import Dashboard
 
-        return Dashboard(self._publisher, ["breakers"])
+        return Dashboard(self._live.publisher, ["breakers"])
 
     def score_panel(self) -> Dashboard:
         """The EWMA scores alone, live, with success rate and latency beside them."""
         from routerlab.views.dashboard import Dashboard
 
-        return Dashboard(self._publisher, ["scores"])
+        return Dashboard(self._live.publisher, ["scores"])
 
     def trace_panel(self, call_id: str | None = None) -> Dashboard | Trace:
         """One call's way through the models.
@@ -258,21 +255,7 @@ class Lab:
 
         if call_id is not None:
             return read_trace(self._session.recorder, call_id)
-        return Dashboard(self._publisher, ["trace"])
-
-    @property
-    def _publisher(self) -> Publisher:
-        if self._live is None:
-            from routerlab.views.publisher import Publisher
-
-            self._live = Publisher(self._session, self._activity, self.faults)
-        return self._live
-
-    @cached_property
-    def _activity(self) -> Activity:
-        from routerlab.views.activity import Activity
-
-        return Activity()
+        return Dashboard(self._live.publisher, ["trace"])
 
     def _frame(self, table: str) -> pd.DataFrame:
         from routerlab.views.frames import frame
@@ -359,9 +342,7 @@ class Lab:
         plan = ReplayPlan(load_dataset(dataset), arms, params=dict(params), **given)
         self._keep_runs()
         session, mask = self._session, self._session.desk.redactor.mask
-        run = Run.start(Replay(plan, call=session.call, recorder=session.recorder, mask=mask), session)
-        self._activity.add_run(run)
-        return run
+        return Run.start(Replay(plan, call=session.call, recorder=session.recorder, mask=mask), session, self._live)
 
     def _keep_runs(self) -> None:
         """Runs survive the kernel even where the lab has no store of its own."""
@@ -383,7 +364,7 @@ class Lab:
         from routerlab.experiments.traffic import background
 
         traffic = background(self._session, rate, prompts, seed, **options)
-        self._activity.add_traffic(traffic)
+        self._live.activity.add_traffic(traffic)
         return traffic
 
     # -- by hand ---------------------------------------------------------------------------------------------------
@@ -391,11 +372,7 @@ class Lab:
     @property
     def faults(self) -> FaultController:
         """Break models on purpose: ``outage``, ``slow``, ``rate_limit``, ``cut_streams``, ``inject``, ``clear``."""
-        if self._faults is None:
-            from routerlab.simulation.inject import controller
-
-            self._faults = controller(self._session)
-        return self._faults
+        return self._live.faults
 
     def breaker(self, model: str) -> Breaker:
         """The breaker of one model: read it, ``open()``, ``close()`` or ``reset()`` it."""

@@ -26,7 +26,9 @@ FLOORS: dict[str, tuple[int, frozenset[str]]] = {
     "experiments": (5, frozenset({"numpy", "scipy", "pyarrow", "distributed"})),
     "views": (
         6,
-        frozenset({"numpy", "pandas", "plotly", "ipywidgets", "anywidget", "traitlets", "IPython", "rich", "resvg_py"}),
+        frozenset(
+            {"numpy", "pandas", "plotly", "ipywidgets", "anywidget", "traitlets", "IPython", "rich", "resvg_py", "PIL"}
+        ),
     ),
 }
 TOP_MODULES = {"__init__", "__main__", "cli", "lab", "testing"}

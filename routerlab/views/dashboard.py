@@ -33,16 +33,20 @@ class Dashboard:
     Args:
         publisher: of the lab.
         show: the sections, from the top.
+        about: of the runs only this one; empty: all.
 
     Attributes:
-        publisher, show: as given.
+        publisher, show, about: as given.
     """
 
-    def __init__(self, publisher: Publisher, show: Sequence[str] = ALL) -> None:
+    def __init__(self, publisher: Publisher, show: Sequence[str] = ALL, *, about: str = "") -> None:
         self.publisher = publisher
         self.show = list(show)
+        self.about = about
         self._panel: Panel | None = None
-        self._handles: list[Any] = []
+        self._views: list[Any] = []  # display handles of the live part
+        self._stills: list[Any] = []  # and of the picture beside it
+        self._drawn = 0  # number of the update that the picture shows
         self._closed = False
 
     @property
@@ -51,7 +55,7 @@ class Dashboard:
         if self._panel is None:
             from routerlab.views.panel import Panel
 
-            panel = self._panel = Panel(self.publisher.whole(), self.show)
+            panel = self._panel = Panel(self.publisher.whole(), self.show, self.about)
             panel.heard = self.publisher.add(panel)
             self.publisher.keep(self)
         return self._panel
@@ -59,7 +63,7 @@ class Dashboard:
     @property
     def still(self) -> Still:
         """The picture of what there is to see now."""
-        return Still(self.publisher.whole(), self.show)
+        return Still(self.publisher.whole(), self.show, self.about)
 
     def freeze(self) -> Still:
         """Bring the picture beside the live panel up to date, and with it what a saved notebook shows.
@@ -67,12 +71,18 @@ class Dashboard:
         Returns:
             The picture.
         """
+        self._drawn = self.publisher.board.number
         still = self.still
         if self._panel is not None:
             self.publisher.refresh(self._panel)
-        for handle in self._handles:
+        for handle in self._stills:
             handle.update(_Bundle(still))
         return still
+
+    @property
+    def outdated(self) -> bool:
+        """Whether a picture that was shown is older than what there is to see."""
+        return bool(self._stills) and self._drawn < self.publisher.board.number
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write everything recorded into one HTML file that needs no kernel and no network: with a slider for the
@@ -91,11 +101,13 @@ class Dashboard:
         if self._closed:
             return
         self._closed = True
+        self.publisher.let_go(self)
         if self._panel is not None:
             self.publisher.remove(self._panel)
             self.freeze()
+            for handle in self._views:
+                handle.update({"text/plain": ""}, raw=True)  # a view without a model would be an error later
             self._panel.close()
-        self.publisher.let_go(self)
 
     # -- faces ---------------------------------------------------------------------------------------------------------
 
@@ -107,8 +119,9 @@ class Dashboard:
             return
         if not self._closed:
             view = {_VIEW: {"version_major": 2, "version_minor": 0, "model_id": self.widget.model_id}, "text/plain": ""}
-            display(view, raw=True)  # type: ignore[no-untyped-call]
-        self._handles.append(display(_Bundle(self.still), display_id=True))  # type: ignore[no-untyped-call]
+            self._views.append(display(view, raw=True, display_id=True))  # type: ignore[no-untyped-call]
+        self._drawn = self.publisher.board.number
+        self._stills.append(display(_Bundle(self.still), display_id=True))  # type: ignore[no-untyped-call]
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         bundle = _Bundle(self.still)._repr_mimebundle_()
@@ -138,7 +151,7 @@ class _Bundle:
         return {
             "text/html": self._still.html,
             "image/svg+xml": self._still.svg,
-            "image/png": b64encode(self._still.png(1.0)).decode(),
+            "image/png": b64encode(self._still.png(1.0, colours=64)).decode(),
             "text/plain": str(self._still),
         }
 

@@ -39,11 +39,12 @@ class Panel(anywidget.AnyWidget):
     Args:
         whole: everything to begin with (`Board.whole`).
         show: names of the sections, from the top.
+        about: of the runs only this one; empty: all.
 
     Attributes:
         whole: the latest whole; a page that missed an update asks for a new one.
         tick: the latest update.
-        show: as given.
+        show, about: as given.
         heard: gets what a user did (a dict); it only hands work over.
     """
 
@@ -53,11 +54,12 @@ class Panel(anywidget.AnyWidget):
     whole = traitlets.Dict().tag(sync=True)
     tick = traitlets.Dict().tag(sync=True)
     show = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    about = traitlets.Unicode().tag(sync=True)
 
     heard: Callable[[dict[str, Any]], None] | None = None
 
-    def __init__(self, whole: Mapping[str, Any], show: Sequence[str]) -> None:
-        super().__init__(whole=dict(whole), tick={}, show=list(show))
+    def __init__(self, whole: Mapping[str, Any], show: Sequence[str], about: str = "") -> None:
+        super().__init__(whole=dict(whole), tick={}, show=list(show), about=about)
         self.on_msg(self._pass_on)
 
     def _pass_on(self, _: Any, content: Any, __: Any) -> None:

@@ -1,4 +1,4 @@
-"""Watching a run: a live bar in a terminal, plain lines where there is none, quiet HTML in a notebook.
+"""Watching a run: a live panel in a notebook, a bar in a terminal, plain lines where there is none.
 
 All three say the same, from the same numbers (`Progress`).
 """
@@ -8,18 +8,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TextIO
+from typing import TextIO
 
 from routerlab.experiments.plan import Progress
-from routerlab.views.markup import page_part
 from routerlab.views.run import Run
-from routerlab.views.svg import escape_text
 from routerlab.views.words import count, money, seconds
 
-__all__ = ["progress_html", "progress_line", "watch"]
+__all__ = ["progress_line", "watch"]
 
 _EVERY_S = 0.25  # between two pictures in a terminal or notebook
-_BAR = "background:var(--rl-panel);border-radius:3px;height:10px;max-width:480px;display:flex;overflow:hidden"
 _LINE_EVERY_S = 5.0  # between two lines in a log
 
 _Show = Callable[[Progress], None]
@@ -37,7 +34,7 @@ def watch(run: Run, *, stream: TextIO | None = None) -> Run:
     """
     output = sys.stderr if stream is None else stream
     try:
-        with _shown(run.name, output) as (show, every):
+        with _shown(run, output) as (show, every):
             try:
                 while not run.wait(every).over:
                     show(run.progress)
@@ -70,29 +67,17 @@ def _details(progress: Progress) -> str:
     return " · ".join(part for part in parts if part)
 
 
-def progress_html(name: str, progress: Progress) -> str:
-    """A small bar with the same numbers, in the notebook's colours."""
-    share = progress.done / progress.total if progress.total else 0.0
-    bad = progress.failed / progress.total if progress.total else 0.0
-    bar = (
-        f'<div style="{_BAR}">'
-        f'<div style="background:#009e73;width:{100 * (share - bad):.1f}%"></div>'
-        f'<div style="background:#d55e00;width:{100 * bad:.1f}%"></div></div>'
-    )
-    label = f"<b>{escape_text(name)}</b> {progress.done:,} of {progress.total:,} · {escape_text(_details(progress))}"
-    return page_part(f'<div style="font-size:13px;margin-bottom:4px">{label}</div>{bar}')
-
-
 @contextmanager
-def _shown(name: str, output: TextIO) -> Iterator[tuple[_Show, float]]:
+def _shown(run: Run, output: TextIO) -> Iterator[tuple[_Show, float]]:
     """What shows the progress here, and how often (seconds)."""
-    if _in_notebook():
-        yield _notebook(name), _EVERY_S
+    if _in_notebook() and run.has_panel:
+        with _panel(run) as show:
+            yield show, _EVERY_S
     elif output.isatty():
-        with _terminal(name, output) as show:
+        with _terminal(run.name, output) as show:
             yield show, _EVERY_S
     else:
-        yield _lines(name, output), _LINE_EVERY_S
+        yield _lines(run.name, output), _LINE_EVERY_S
 
 
 def _in_notebook() -> bool:
@@ -101,24 +86,17 @@ def _in_notebook() -> bool:
     return getattr(shell, "kernel", None) is not None
 
 
-def _notebook(name: str) -> _Show:
+@contextmanager
+def _panel(run: Run) -> Iterator[_Show]:
+    """The live panel tells itself what is new; afterwards its picture stays."""
     from IPython.display import display
 
-    handle = display(_Bundle(name, Progress(0)), display_id=True)  # type: ignore[no-untyped-call]
-
-    def show(progress: Progress) -> None:
-        handle.update(_Bundle(name, progress))
-
-    return show
-
-
-class _Bundle:
-    def __init__(self, name: str, progress: Progress) -> None:
-        self._name, self._progress = name, progress
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        line = f"{self._name} {progress_line(self._progress)}"
-        return {"text/html": progress_html(self._name, self._progress), "text/plain": line}
+    panel = run.panel()
+    display(panel)  # type: ignore[no-untyped-call]
+    try:
+        yield lambda _: None
+    finally:
+        panel.close()
 
 
 @contextmanager

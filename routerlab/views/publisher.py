@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from routerlab.core.types import ModelSnapshot
 from routerlab.session.loop import Job
@@ -16,9 +16,14 @@ from routerlab.views.board import Board
 from routerlab.views.controls import FAULTS, Controls
 from routerlab.views.feed import Feed, News
 
+if TYPE_CHECKING:
+    from routerlab.views.dashboard import Dashboard
+
 __all__ = ["Face", "Publisher"]
 
 _EVERY_S = 0.25
+_SETTLED_S = 2.0  # without news: then the pictures are drawn anew
+_PICTURE_S = 30.0  # between two pictures while there is news
 _log = logging.getLogger(__name__)
 
 
@@ -61,7 +66,9 @@ class Publisher:
         self._shown: list[_Shown] = []
         self._job: Job[None] | None = None
         self._error = ""
-        self._kept: list[object] = []
+        self._kept: list[Dashboard] = []
+        self._drawn_at = 0.0
+        self._running: frozenset[str] = frozenset()
 
     # -- any thread ----------------------------------------------------------------------------------------------------
 
@@ -101,11 +108,11 @@ class Publisher:
         if not self.session.closed:
             self.session.submit(self._leave(face))
 
-    def keep(self, owner: object) -> None:
+    def keep(self, owner: Dashboard) -> None:
         """Hold what is shown: a page does not, and a cell that ends in a dashboard has no name for it."""
         self._kept.append(owner)
 
-    def let_go(self, owner: object) -> None:
+    def let_go(self, owner: Dashboard) -> None:
         """The end of `keep`."""
         self._kept = [one for one in self._kept if one is not owner]
 
@@ -149,10 +156,28 @@ class Publisher:
             while any(shown.active for shown in self._shown):
                 self.publish()
                 await asyncio.sleep(_EVERY_S)
+                if self._pictures_are_due(time.monotonic()):
+                    await asyncio.to_thread(self._draw)
         finally:
             self._job = None
             if self.session.closed:
                 self._tell(self.board.update(*self._news(), {**self.board.extras, "closed": True}))
+
+    def _pictures_are_due(self, now: float) -> bool:
+        """When a run has ended, when it has become quiet, and now and then while it has not."""
+        running = frozenset(run["id"] for run in self.board.extras.get("runs", ()) if run["status"] == "running")
+        ended, self._running = bool(self._running - running), running
+        if not any(owner.outdated for owner in self._kept):
+            return False
+        if not (ended or time.time() - self.board.at > _SETTLED_S or now - self._drawn_at > _PICTURE_S):
+            return False
+        self._drawn_at = now
+        return True
+
+    def _draw(self) -> None:
+        for owner in list(self._kept):
+            if owner.outdated and not self.session.closed:
+                owner.freeze()
 
     def publish(self) -> None:
         """One tick: look, and tell every face what is new. A mistake is shown, not swallowed."""

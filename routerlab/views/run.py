@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from routerlab.session.session import Session
+    from routerlab.views.dashboard import Dashboard
+    from routerlab.views.live import Live
 
 __all__ = ["Run", "summary_cells", "summary_head", "summary_html"]
 
@@ -38,17 +40,39 @@ class Run:
         engine: that does the work.
         session: in whose loop it runs, and whose recorder keeps the calls.
         job: the engine at work; `Run.start` makes it.
+        live: the live side of the lab; None: the run has no panel.
     """
 
-    def __init__(self, engine: Replay, session: Session, job: Job[None]) -> None:
+    def __init__(self, engine: Replay, session: Session, job: Job[None], live: Live | None = None) -> None:
         self.engine = engine
+        self._live = live
         self._session, self._job = session, job
         self._recorder: RecordSource = session.recorder
 
     @classmethod
-    def start(cls, engine: Replay, session: Session) -> Self:
+    def start(cls, engine: Replay, session: Session, live: Live | None = None) -> Self:
         """Begin a run, without waiting."""
-        return cls(engine, session, session.submit(engine.run()))
+        run = cls(engine, session, session.submit(engine.run()), live)
+        if live is not None:
+            live.activity.add_run(run)
+        return run
+
+    @property
+    def has_panel(self) -> bool:
+        """Whether `panel` can show it."""
+        return self._live is not None
+
+    def panel(self) -> Dashboard:
+        """How it goes, live in a notebook: done, failed, failed over, spend, rate, time left, and a Stop button.
+
+        Raises:
+            ConfigurationError: it does not belong to a lab.
+        """
+        from routerlab.views.dashboard import Dashboard
+
+        if self._live is None:
+            raise ConfigurationError("this run has no lab to show it")
+        return Dashboard(self._live.publisher, ["runs"], about=self.run_id)
 
     # -- the handle ---------------------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from routerlab.views.board import BREAKERS
 from routerlab.views.charts import LEFT, RIGHT, WIDTH, Panel, head, stack, x_axis
 from routerlab.views.lanes import Segment, state_name
 from routerlab.views.picture import Picture
+from routerlab.views.rundraw import run_line, runs_panel
 from routerlab.views.svg import Element, clip, el, short, text
 from routerlab.views.theme import Theme, model_colours
 from routerlab.views.waterfall import band, patterns
@@ -19,7 +20,7 @@ __all__ = ["Still"]
 
 _LANE, _GAP, _HEAD, _CHART = 36.0, 5.0, 34.0, 84.0
 _SPAN_S = 300.0  # at most
-_LINES = 80  # points of a line
+_STEPS = 640  # points of all lines of a chart, and bars of all lanes: a picture that is saved must be small
 _TRACES = 5
 _SIGNS = ("●", "○", "◐")
 _DASHES = (None, "6 3", "2 3")
@@ -31,14 +32,22 @@ class Still(Picture):
     Args:
         whole: from `Board.whole`.
         show: the sections to draw.
+        about: of the runs only this one; empty: all.
     """
 
-    def __init__(self, whole: Mapping[str, Any], show: Sequence[str]) -> None:
+    def __init__(self, whole: Mapping[str, Any], show: Sequence[str], about: str = "") -> None:
         self._whole: dict[str, Any] = dict(whole)
         self._show = frozenset(show)
+        self._runs = [run for run in whole["x"].get("runs", ()) if not about or run["id"] == about]
         self._models: list[str] = list(whole["models"])
+        self._steps = max(20, min(100, _STEPS // max(1, len(self._models))))
         self._end: float = max(whole["at"], *(point[0] for point in whole["p"][-1:]), 0.0) or whole["t"]
         self._start = self._begin()
+
+    @property
+    def _bins(self) -> int:
+        """Bars of a lane: none shorter than a second."""
+        return min(self._steps, max(10, round(self._end - self._start)))
 
     def _begin(self) -> float:
         points, changes = self._whole["p"], self._whole["g"]
@@ -64,8 +73,8 @@ class Still(Picture):
         panels: list[Panel] = []
         if "counters" in self._show:
             panels.append(self._counters(theme))
-        if self._show & {"counters", "runs"} and self._whole["x"].get("runs"):
-            panels.append(self._runs(theme))
+        if "runs" in self._show and (self._runs or len(self._show) == 1):
+            panels.append(runs_panel(self._runs, theme))
         if "breakers" in self._show:
             panels.append(self._lanes(theme))
         if "scores" in self._show:
@@ -100,25 +109,20 @@ class Still(Picture):
             ("spend", money(c["cost_usd"]) or "unknown", ""),
         ]
 
-    def _runs(self, theme: Theme) -> Panel:
-        nodes = head("Runs", "", theme)
-        for place, run in enumerate(self._whole["x"]["runs"]):
-            nodes.append(text(clip(_run_line(run), WIDTH - 32, 12), 16, 44 + 18 * place, fill=theme.ink, size=12))
-        return Panel(34.0 + 18 * len(self._whole["x"]["runs"]), nodes)
-
     def _x(self, at: float) -> float:
         return LEFT + (RIGHT - LEFT) * min(1.0, max(0.0, (at - self._start) / (self._end - self._start)))
 
     def _lanes(self, theme: Theme) -> Panel:
         note = "hatched: open · dotted: half-open · bars: attempts"
         nodes = [patterns("still", theme), *head("Breakers", note, theme)]
-        most = self._most()
+        bins = [self._binned(place) for place in range(len(self._models))]
+        most = max((sum(counts) for lane in bins for counts in lane), default=0.0) or 1.0
         for place, model in enumerate(self._models):
             top = _HEAD + place * (_LANE + _GAP)
             nodes.append(el("rect", x=LEFT, y=top, width=RIGHT - LEFT, height=_LANE, fill=theme.panel))
             for segment in self._segments(place):
                 nodes += band(segment, self._x(segment.start), self._x(segment.end), top, _LANE, "still", theme)
-            nodes += self._bars(place, top, most, theme)
+            nodes += self._bars(bins[place], top, most, theme)
             breaker, success = self._whole["s"][str(place)][0], self._whole["s"][str(place)][3]
             about = f"{_SIGNS[breaker]} {state_name(BREAKERS[breaker])}"
             about += "" if success is None else f" · {percent(success / 1000)} ok"
@@ -138,23 +142,25 @@ class Still(Picture):
             if end > self._start
         ]
 
-    def _most(self) -> float:
-        """Attempts a second, at the busiest point."""
-        points = [point for point in self._whole["p"] if point[0] >= self._start]
-        rates = (sum(point[j : j + 2]) / point[1] for point in points for j in range(5, len(point), 5))
-        return float(max(rates, default=0.0)) or 1.0
-
-    def _bars(self, place: int, top: float, most: float, theme: Theme) -> list[Element]:
-        """A path for all bars of a kind: a picture that is saved must be small."""
-        good = bad = ""
+    def _binned(self, place: int) -> list[tuple[float, float]]:
+        """Attempts of a lane that succeeded and failed, in stretches of equal length."""
+        steps = self._bins
+        bins = [(0.0, 0.0)] * steps
         for point in self._whole["p"]:
-            at, width, ok, failed = point[0], point[1], point[5 + 5 * place], point[6 + 5 * place]
-            if at < self._start:
-                continue
-            left, wide = self._x(at - width), max(1.0, self._x(at) - self._x(at - width) - 0.6)
-            up, more = ((_LANE - 8) * number / width / most for number in (ok, failed))
-            good += _bar(left, top + _LANE, wide, up)
-            bad += _bar(left, top + _LANE - up, wide, more)
+            if point[0] >= self._start:
+                share = (point[0] - point[1] / 2 - self._start) / (self._end - self._start)
+                at = min(steps - 1, max(0, int(share * steps)))
+                bins[at] = (bins[at][0] + point[5 + 5 * place], bins[at][1] + point[6 + 5 * place])
+        return bins
+
+    def _bars(self, bins: Sequence[tuple[float, float]], top: float, most: float, theme: Theme) -> list[Element]:
+        """A path for all bars of a kind."""
+        good = bad = ""
+        wide = (RIGHT - LEFT) / len(bins)
+        for place, counts in enumerate(bins):
+            up, more = ((_LANE - 8) * number / most for number in counts)
+            good += _bar(LEFT + place * wide, top + _LANE, wide - 0.6, up)
+            bad += _bar(LEFT + place * wide, top + _LANE - up, wide - 0.6, more)
         fills = ((good, theme.ok), (bad, theme.failed), (bad, "url(#still-failed)"))
         return [el("path", d=way, fill=fill) for way, fill in fills if way]
 
@@ -197,7 +203,7 @@ class Still(Picture):
         return el("g", line, text(short(model, LEFT - 90, 10.5), 38, y, fill=theme.ink, size=10.5))
 
     def _way(self, values: Sequence[tuple[float, float | None]], y: Callable[[float], float]) -> str:
-        step = max(1, len(values) // _LINES)
+        step = max(1, len(values) // self._steps)
         way, pen = "", "M"
         for place, (at, value) in enumerate(values):
             if value is None:
@@ -242,9 +248,9 @@ class Still(Picture):
         return "routerlab: " + " · ".join(part for part in parts if part)
 
     def __str__(self) -> str:
-        lines = [self._headline()]
-        if self._show & {"counters", "runs"}:
-            lines += [_run_line(run) for run in self._whole["x"].get("runs", ())]
+        lines = [] if self._show == {"runs"} else [self._headline()]
+        if "runs" in self._show:
+            lines += [run_line(run) for run in self._runs]
         if self._show & {"breakers", "scores"}:
             name = max((len(model) for model in self._models), default=0)
             lines += [self._model_line(place, name) for place in range(len(self._models))]
@@ -278,14 +284,3 @@ def _steps(trace: Mapping[str, Any]) -> str:
     """``sim/alpha 503 · moved on → sim/beta answered · 55 ms``."""
     bars = sorted((bar[0], name, bar[4]) for name, _, lane in trace["lanes"] for bar in lane)
     return " → ".join(f"{name} {label}" for _, name, label in bars)
-
-
-def _run_line(run: Mapping[str, Any]) -> str:
-    parts = [
-        f"{run['name']}: {run['status']}",
-        f"{run['done']:,} of {run['total']:,}",
-        f"{run['failed']:,} failed" if run["failed"] else "",
-        count(run["failovers"], "failover") if run["failovers"] else "",
-        money(run["cost"]),
-    ]
-    return " · ".join(part for part in parts if part)

@@ -458,7 +458,7 @@ const SECTIONS = {
       return { el: h("div", { class: "rlb-run" }, h("b", {}, run.name), meter, words, view.store.play ? null : stop), bar, words, meter, stop };
     };
     return { el, draw: () => {
-      const runs = view.store.x.runs || [];
+      const about = view.store.model.get("about"), runs = (view.store.x.runs || []).filter((run) => !about || run.id === about);
       for (const run of runs) {
         if (!cards.has(run.id)) { cards.set(run.id, card(run)); el.append(cards.get(run.id).el); }
         const { bar, words, meter, stop } = cards.get(run.id), percent = (count) => `${run.total ? 100 * count / run.total : 0}%`;
@@ -580,11 +580,11 @@ class View {
   }
 
   bar(timed) {
-    const title = { counters: "routerlab", breakers: "", scores: "", trace: "", runs: "" }[[...this.parts][0]];
+    const title = this.parts.has("counters") ? "routerlab" : "";
     this.hold = h("button", { type: "button", class: "rlb-pause", "aria-pressed": "false", onclick: () => this.pause(!this.paused) }, "Pause");
     const span = h("select", { "aria-label": "time span", class: "rlb-span", onchange: () => { this.span = Number(span.value); this.draw(); } }, SPANS.map(([seconds, words]) => h("option", { value: seconds }, words)));
     const tools = timed ? [span, this.store.play ? null : this.hold] : [];
-    return h("div", { class: "rlb-top" }, title ? h("strong", {}, title) : null, this.status, h("span", { class: "rlb-tools" }, tools));
+    return h("div", { class: "rlb-top", hidden: !timed && !title }, title ? h("strong", {}, title) : null, this.status, h("span", { class: "rlb-tools" }, tools));
   }
 
   chips() {
