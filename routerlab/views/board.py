@@ -1,7 +1,7 @@
 """What the live panels show, as plain data: fed with new records, it gives the page one small update a tick.
 
 The page gets a *whole* (`Board.whole`) once, then *updates* (`Board.update`), each numbered, each a dict of JSON. Both
-have the same keys; an update leaves out what has not changed:
+have the same keys; an update leaves out what has not changed, and ``models`` and ``names`` (short, told apart) do not:
 
     n   number of the update          t   when (epoch seconds)
     s   {model's place: state}        state: [breaker (0 closed, 1 open, 2 half-open), until, score, success,
@@ -28,6 +28,7 @@ from routerlab.views.counters import Counters
 from routerlab.views.feed import News
 from routerlab.views.past import past_points
 from routerlab.views.points import Point, Points, Sample
+from routerlab.views.words import short_names
 
 __all__ = ["BREAKERS", "Board"]
 
@@ -50,6 +51,7 @@ class Board:
 
     def __init__(self, models: Sequence[str]) -> None:
         self.models = list(models)
+        self.names = short_names(models)
         self.counters = Counters()
         self.points = Points()
         self.lanes: list[deque[tuple[float, int]]] = [deque(maxlen=_MARKS) for _ in self.models]
@@ -125,6 +127,7 @@ class Board:
             "t": round(now, 3),
             "at": round(self.at, 3),
             "models": self.models,
+            "names": self.names,
             "s": {str(place): state for place, state in enumerate(self._states)},
             "p": [_point(point) for point in self.points.newest(_FIRST_POINTS)],
             "b": list(self._bucket),

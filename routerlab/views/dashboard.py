@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 from base64 import b64encode
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from routerlab.views.front import has_page
 from routerlab.views.offline import write_offline
 from routerlab.views.publisher import Publisher
 from routerlab.views.still import Still
@@ -21,6 +21,8 @@ __all__ = ["ALL", "Dashboard"]
 ALL = ("counters", "runs", "breakers", "scores", "failovers", "controls")
 """The sections of the whole dashboard, from the top."""
 
+_ROOM = 60_000  # bytes of both pictures that a notebook keeps
+_SHARPNESS = ((1.0, 64), (1.0, 24), (0.75, 24), (0.5, 24), (0.5, 8))
 _VIEW = "application/vnd.jupyter.widget-view+json"
 
 
@@ -55,7 +57,7 @@ class Dashboard:
         if self._panel is None:
             from routerlab.views.panel import Panel
 
-            panel = self._panel = Panel(self.publisher.whole(), self.show, self.about)
+            panel = self._panel = self.publisher.make(lambda whole: Panel(whole, self.show, self.about))
             panel.heard = self.publisher.add(panel)
             self.publisher.keep(self)
         return self._panel
@@ -114,7 +116,7 @@ class Dashboard:
     def _ipython_display_(self) -> None:
         from IPython.display import display
 
-        if not _has_page():
+        if not has_page():
             print(self)  # noqa: T201 - a terminal shows text
             return
         if not self._closed:
@@ -125,7 +127,7 @@ class Dashboard:
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         bundle = _Bundle(self.still)._repr_mimebundle_()
-        if not self._closed and _has_page():
+        if not self._closed and has_page():
             bundle[_VIEW] = {"version_major": 2, "version_minor": 0, "model_id": self.widget.model_id}
         return bundle
 
@@ -148,18 +150,18 @@ class _Bundle:
         self._still = still
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        svg = self._still.svg
         return {
             "text/html": self._still.html,
-            "image/svg+xml": self._still.svg,
-            "image/png": b64encode(self._still.png(1.0, colours=64)).decode(),
+            "image/svg+xml": svg,
+            "image/png": self._png(_ROOM - len(svg.encode())),
             "text/plain": str(self._still),
         }
 
-
-def _has_page() -> bool:
-    """Whether there is a front end that shows widgets."""
-    if "marimo" in sys.modules:
-        return True
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython is not None else None
-    return getattr(shell, "kernel", None) is not None
+    def _png(self, room: int) -> str:
+        """As sharp as fits."""
+        for scale, colours in _SHARPNESS:
+            png = b64encode(self._still.png(scale, colours=colours)).decode()
+            if len(png) <= room:
+                break
+        return png

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import TextIO
 
 from routerlab.experiments.plan import Progress
+from routerlab.views.front import kernel
 from routerlab.views.run import Run
 from routerlab.views.words import count, money, seconds
 
@@ -70,7 +71,7 @@ def _details(progress: Progress) -> str:
 @contextmanager
 def _shown(run: Run, output: TextIO) -> Iterator[tuple[_Show, float]]:
     """What shows the progress here, and how often (seconds)."""
-    if _in_notebook() and run.has_panel:
+    if kernel() is not None and run.has_panel:
         with _panel(run) as show:
             yield show, _EVERY_S
     elif output.isatty():
@@ -78,12 +79,6 @@ def _shown(run: Run, output: TextIO) -> Iterator[tuple[_Show, float]]:
             yield show, _EVERY_S
     else:
         yield _lines(run.name, output), _LINE_EVERY_S
-
-
-def _in_notebook() -> bool:
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython is not None else None
-    return getattr(shell, "kernel", None) is not None
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from routerlab.core.types import ModelSnapshot
 from routerlab.session.loop import Job
@@ -15,15 +15,18 @@ from routerlab.views.activity import Activity
 from routerlab.views.board import Board
 from routerlab.views.controls import FAULTS, Controls
 from routerlab.views.feed import Feed, News
+from routerlab.views.front import apart_from_cells
 
 if TYPE_CHECKING:
     from routerlab.views.dashboard import Dashboard
 
 __all__ = ["Face", "Publisher"]
 
+T = TypeVar("T")
+
 _EVERY_S = 0.25
 _SETTLED_S = 2.0  # without news: then the pictures are drawn anew
-_PICTURE_S = 30.0  # between two pictures while there is news
+_PICTURE_S = (2.0, 4.0, 10.0)  # between two pictures while there is news: the last one again and again
 _log = logging.getLogger(__name__)
 
 
@@ -68,6 +71,7 @@ class Publisher:
         self._error = ""
         self._kept: list[Dashboard] = []
         self._drawn_at = 0.0
+        self._pictures = 0
         self._running: frozenset[str] = frozenset()
 
     # -- any thread ----------------------------------------------------------------------------------------------------
@@ -82,6 +86,21 @@ class Publisher:
             return self.board.whole(time.time())
 
         return self.session.run(look())
+
+    def make(self, make: Callable[[dict[str, Any]], T]) -> T:
+        """Make a face in the loop, with the whole to begin with.
+
+        Made in a cell, it would be heard between cells only (`apart_from_cells`).
+        """
+        if self.session.closed:
+            return make(self.whole())
+
+        async def do() -> T:
+            apart_from_cells()
+            self._look()
+            return make(self.board.whole(time.time()))
+
+        return self.session.run(do())
 
     def recorded(self) -> list[tuple[float, Mapping[str, Any]]]:
         """The counters at every point of the past: epoch seconds, counts."""
@@ -111,6 +130,7 @@ class Publisher:
     def keep(self, owner: Dashboard) -> None:
         """Hold what is shown: a page does not, and a cell that ends in a dashboard has no name for it."""
         self._kept.append(owner)
+        self._pictures = 0
 
     def let_go(self, owner: Dashboard) -> None:
         """The end of `keep`."""
@@ -152,6 +172,7 @@ class Publisher:
             self._job = self.session.submit(self._run())
 
     async def _run(self) -> None:
+        apart_from_cells()
         try:
             while any(shown.active for shown in self._shown):
                 self.publish()
@@ -169,9 +190,11 @@ class Publisher:
         ended, self._running = bool(self._running - running), running
         if not any(owner.outdated for owner in self._kept):
             return False
-        if not (ended or time.time() - self.board.at > _SETTLED_S or now - self._drawn_at > _PICTURE_S):
+        pause = _PICTURE_S[min(self._pictures, len(_PICTURE_S) - 1)]
+        if not (ended or time.time() - self.board.at > _SETTLED_S or now - self._drawn_at > pause):
             return False
         self._drawn_at = now
+        self._pictures += 1
         return True
 
     def _draw(self) -> None:

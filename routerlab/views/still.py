@@ -11,7 +11,7 @@ from routerlab.views.charts import LEFT, RIGHT, WIDTH, Panel, head, stack, x_axi
 from routerlab.views.lanes import Segment, state_name
 from routerlab.views.picture import Picture
 from routerlab.views.rundraw import run_line, runs_panel
-from routerlab.views.svg import Element, clip, el, short, text
+from routerlab.views.svg import Element, clip, el, short, text, text_width
 from routerlab.views.theme import Theme, model_colours
 from routerlab.views.waterfall import band, patterns
 from routerlab.views.words import count, money, percent, seconds
@@ -20,7 +20,7 @@ __all__ = ["Still"]
 
 _LANE, _GAP, _HEAD, _CHART = 36.0, 5.0, 34.0, 84.0
 _SPAN_S = 300.0  # at most
-_STEPS = 640  # points of all lines of a chart, and bars of all lanes: a picture that is saved must be small
+_STEPS = 420  # points of all lines of a chart, and bars of all lanes: a picture that is saved must be small
 _TRACES = 5
 _SIGNS = ("●", "○", "◐")
 _DASHES = (None, "6 3", "2 3")
@@ -40,14 +40,10 @@ class Still(Picture):
         self._show = frozenset(show)
         self._runs = [run for run in whole["x"].get("runs", ()) if not about or run["id"] == about]
         self._models: list[str] = list(whole["models"])
+        self._names: list[str] = list(whole["names"])
         self._steps = max(20, min(100, _STEPS // max(1, len(self._models))))
         self._end: float = max(whole["at"], *(point[0] for point in whole["p"][-1:]), 0.0) or whole["t"]
         self._start = self._begin()
-
-    @property
-    def _bins(self) -> int:
-        """Bars of a lane: none shorter than a second."""
-        return min(self._steps, max(10, round(self._end - self._start)))
 
     def _begin(self) -> float:
         points, changes = self._whole["p"], self._whole["g"]
@@ -115,19 +111,21 @@ class Still(Picture):
     def _lanes(self, theme: Theme) -> Panel:
         note = "hatched: open · dotted: half-open · bars: attempts"
         nodes = [patterns("still", theme), *head("Breakers", note, theme)]
-        bins = [self._binned(place) for place in range(len(self._models))]
-        most = max((sum(counts) for lane in bins for counts in lane), default=0.0) or 1.0
+        bars = [self._bars(place) for place in range(len(self._models))]
+        most = (
+            max(((ok + failed) / (end - begin) for lane in bars for begin, end, ok, failed in lane), default=0.0) or 1.0
+        )
         for place, model in enumerate(self._models):
             top = _HEAD + place * (_LANE + _GAP)
             nodes.append(el("rect", x=LEFT, y=top, width=RIGHT - LEFT, height=_LANE, fill=theme.panel))
             for segment in self._segments(place):
                 nodes += band(segment, self._x(segment.start), self._x(segment.end), top, _LANE, "still", theme)
-            nodes += self._bars(bins[place], top, most, theme)
+            nodes += self._draw_bars(bars[place], top, most, theme)
             breaker, success = self._whole["s"][str(place)][0], self._whole["s"][str(place)][3]
             about = f"{_SIGNS[breaker]} {state_name(BREAKERS[breaker])}"
             about += "" if success is None else f" · {percent(success / 1000)} ok"
             nodes += [
-                text(short(model, LEFT - 26, 12), 16, top + 15, fill=theme.ink, title=model),
+                text(self._name(place, LEFT - 26, 12), 16, top + 15, fill=theme.ink, title=model),
                 text(clip(about, LEFT - 22, 10.5), 16, top + 30, fill=theme.muted, size=10.5),
             ]
         bottom = _HEAD + len(self._models) * (_LANE + _GAP)
@@ -142,25 +140,31 @@ class Still(Picture):
             if end > self._start
         ]
 
-    def _binned(self, place: int) -> list[tuple[float, float]]:
-        """Attempts of a lane that succeeded and failed, in stretches of equal length."""
-        steps = self._bins
-        bins = [(0.0, 0.0)] * steps
-        for point in self._whole["p"]:
-            if point[0] >= self._start:
-                share = (point[0] - point[1] / 2 - self._start) / (self._end - self._start)
-                at = min(steps - 1, max(0, int(share * steps)))
-                bins[at] = (bins[at][0] + point[5 + 5 * place], bins[at][1] + point[6 + 5 * place])
-        return bins
+    def _bars(self, place: int) -> list[tuple[float, float, float, float]]:
+        """Stretches of a lane: begin, end, attempts that succeeded and failed. A point each, or so many equal ones."""
+        points = [point for point in self._whole["p"] if point[0] >= self._start]
+        bars = [(point[0] - point[1], point[0], point[5 + 5 * place], point[6 + 5 * place]) for point in points]
+        if len(bars) <= self._steps:
+            return bars
+        wide = (self._end - self._start) / self._steps
+        bins = [[0.0, 0.0] for _ in range(self._steps)]
+        for begin, end, *counts in bars:
+            at = min(self._steps - 1, max(0, int(((begin + end) / 2 - self._start) / wide)))
+            bins[at] = [a + b for a, b in zip(bins[at], counts, strict=True)]
+        return [
+            (self._start + at * wide, self._start + (at + 1) * wide, ok, failed) for at, (ok, failed) in enumerate(bins)
+        ]
 
-    def _bars(self, bins: Sequence[tuple[float, float]], top: float, most: float, theme: Theme) -> list[Element]:
+    def _draw_bars(
+        self, bars: Sequence[tuple[float, float, float, float]], top: float, most: float, theme: Theme
+    ) -> list[Element]:
         """A path for all bars of a kind."""
         good = bad = ""
-        wide = (RIGHT - LEFT) / len(bins)
-        for place, counts in enumerate(bins):
-            up, more = ((_LANE - 8) * number / most for number in counts)
-            good += _bar(LEFT + place * wide, top + _LANE, wide - 0.6, up)
-            bad += _bar(LEFT + place * wide, top + _LANE - up, wide - 0.6, more)
+        for begin, end, ok, failed in bars:
+            left, wide = self._x(begin), max(0.8, self._x(end) - self._x(begin) - 0.6)
+            up, more = ((_LANE - 8) * number / (end - begin) / most for number in (ok, failed))
+            good += _bar(left, top + _LANE, wide, up)
+            bad += _bar(left, top + _LANE - up, wide, more)
         fills = ((good, theme.ok), (bad, theme.failed), (bad, "url(#still-failed)"))
         return [el("path", d=way, fill=fill) for way, fill in fills if way]
 
@@ -177,7 +181,7 @@ class Still(Picture):
         points = [point for point in self._whole["p"] if point[0] >= self._start]
         values = [point[2 + 5 * place + offset] for point in points for place in range(len(self._models))]
         top = top or max((value for value in values if value is not None), default=0) * 1.1 or 1000.0
-        nodes = head(title, ", ".join(f"{model} {label(last)}" for model, last in self._last(offset)), theme)
+        nodes = head(title, ", ".join(f"{name} {label(last)}" for name, last in self._last(offset)), theme)
 
         def y(value: float) -> float:
             return _HEAD + _CHART - (_CHART - 6) * min(1.0, value / top)
@@ -200,7 +204,13 @@ class Still(Picture):
         y = _HEAD + 8 + 14 * place
         dash = _DASHES[place // 8 % len(_DASHES)]
         line = el("line", x1=16, x2=32, y1=y - 4, y2=y - 4, stroke=colour, stroke_width=3, stroke_dasharray=dash)
-        return el("g", line, text(short(model, LEFT - 90, 10.5), 38, y, fill=theme.ink, size=10.5))
+        name = self._name(place, LEFT - 90, 10.5)
+        return el("g", line, text(name, 38, y, fill=theme.ink, size=10.5, title=model))
+
+    def _name(self, place: int, width: float, size: float) -> str:
+        """The model's whole name where it fits, else the short one."""
+        model = self._models[place]
+        return model if text_width(model, size) <= width else short(self._names[place], width, size)
 
     def _way(self, values: Sequence[tuple[float, float | None]], y: Callable[[float], float]) -> str:
         step = max(1, len(values) // self._steps)
@@ -215,7 +225,7 @@ class Still(Picture):
 
     def _last(self, offset: int) -> list[tuple[str, float]]:
         states = (self._whole["s"][str(place)][2 + offset] for place in range(len(self._models)))
-        return [(model, value) for model, value in zip(self._models, states, strict=True) if value is not None]
+        return [(name, value) for name, value in zip(self._names, states, strict=True) if value is not None]
 
     def _failovers(self, theme: Theme) -> Panel:
         nodes = head("Latest failovers", "", theme)
@@ -229,9 +239,15 @@ class Still(Picture):
         if not traces:
             return ["No call has moved on to another model."]
         return [
-            f"{time.strftime('%H:%M:%S', time.gmtime(trace['at']))}  {_steps(trace)}  ({seconds(trace['s'])})"
+            f"{time.strftime('%H:%M:%S', time.gmtime(trace['at']))}  {self._steps_of(trace)}  ({seconds(trace['s'])})"
             for trace in traces
         ]
+
+    def _steps_of(self, trace: Mapping[str, Any]) -> str:
+        """``sim/alpha 503 · moved on → sim/beta answered · 55 ms``."""
+        short = dict(zip(self._models, self._names, strict=True))
+        bars = sorted((bar[0], name, bar[4]) for name, _, lane in trace["lanes"] for bar in lane)
+        return " → ".join(f"{short.get(name, name)} {label}" for _, name, label in bars)
 
     # -- the text ------------------------------------------------------------------------------------------------------
 
@@ -278,9 +294,3 @@ _MEASURES: tuple[tuple[str, int, float, Callable[[float], str]], ...] = (
 
 def _bar(left: float, bottom: float, wide: float, tall: float) -> str:
     return f"M{left:.1f} {bottom:.1f}v{-tall:.1f}h{wide:.1f}v{tall:.1f}z" if tall else ""
-
-
-def _steps(trace: Mapping[str, Any]) -> str:
-    """``sim/alpha 503 · moved on → sim/beta answered · 55 ms``."""
-    bars = sorted((bar[0], name, bar[4]) for name, _, lane in trace["lanes"] for bar in lane)
-    return " → ".join(f"{name} {label}" for _, name, label in bars)

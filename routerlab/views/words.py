@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["count", "marks", "money", "percent", "seconds"]
+__all__ = ["count", "marks", "money", "percent", "seconds", "short_names"]
 
 
 def count(number: int, noun: str) -> str:
@@ -64,3 +65,39 @@ def percent(value: float | None) -> str:
 def marks(row: Mapping[str, Any]) -> list[str]:
     """The marks that a record must carry: ``simulated``, ``injected``, ``cached``."""
     return [mark for mark in ("simulated", "injected", "cached") if row.get(mark)]
+
+
+def short_names(names: Sequence[str], most: int = 24) -> list[str]:
+    """Names of at most so many characters that are still told apart: what all share is cut first, then the middle.
+
+    >>> short_names(["sim/alpha", "sim/beta"])
+    ['sim/alpha', 'sim/beta']
+    >>> short_names(["lab/model-1-large-instruct", "lab/model-2-large-instruct"], 16)
+    ['…1…', '…2…']
+    """
+    cut = [_cut(name, most) for name in names]
+    if len(set(cut)) == len(set(names)):
+        return cut
+    front = _shared(names)
+    back = _shared([name[front:][::-1] for name in names])
+    kept = [name[front : len(name) - back] for name in names]
+    cut = [_cut(f"{'…' if front else ''}{core}{'…' if back else ''}", most) for core in kept]
+    twice = {name for name, times in Counter(cut).items() if times > 1}
+    return [f"{_cut(name, most - 4)} #{place}" if name in twice else name for place, name in enumerate(cut, 1)]
+
+
+def _shared(names: Sequence[str]) -> int:
+    """How many characters all begin with."""
+    alike = 0
+    for characters in zip(*names, strict=False):
+        if len(set(characters)) > 1:
+            break
+        alike += 1
+    return alike
+
+
+def _cut(name: str, most: int) -> str:
+    if len(name) <= most:
+        return name
+    back = (most - 1) // 2
+    return f"{name[: most - 1 - back]}…{name[len(name) - back :]}"

@@ -2,7 +2,6 @@
 
 import base64
 
-import nbformat
 import pytest
 
 LAB = """
@@ -11,9 +10,16 @@ lab = rl.Lab.demo(breaker={"reset_timeout": "4s"})
 traffic = lab.traffic("20/s")
 lab.dashboard()
 """
+BREAK = """
+dashboard = _
+time.sleep(3)
+lab.faults.outage("sim/alpha", duration=3)
+time.sleep(4)
+dashboard.freeze();
+"""
 CALLS = """() => Number(document.querySelector('.rlb-tile small').textContent.replace(/[^0-9]/g, ''))"""
-MORE = "before => { const now = (%s)(); return now > before + 5; }" % CALLS
-STATE = ".rlb-lane >> nth=0 >> .rlb-state"
+MORE = f"before => ({CALLS})() > before + 5"
+KERNEL = "window.jupyterapp.shell.currentWidget.sessionContext.session.kernel"
 ALPHA = "word => document.querySelector('.rlb-lane .rlb-state').textContent.includes(word)"
 PICTURES = """() => [...document.querySelectorAll('.routerlab-still img, .jp-RenderedImage img, .jp-RenderedSVG')]
   .filter(shown => shown.checkVisibility()).map(shown => shown.getBoundingClientRect().width)"""
@@ -37,10 +43,15 @@ def test_it_moves_while_the_kernel_is_idle_and_while_it_is_busy(open_cells):
         "import asyncio; await asyncio.sleep(4)",
         "lab.replay(rl.load_dataset('quickstart_qa').sample(150), concurrency=2)",
     ):
-        sheet.page.evaluate("code => { window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.requestExecute({code}); }", code)
+        sheet.page.evaluate(
+            "code => { window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.requestExecute({code}); }",
+            code,
+        )
         sheet.wait("() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'busy'")
         moves(sheet)
-        sheet.wait("() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'idle'", seconds=30)
+        sheet.wait(
+            "() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'idle'", seconds=30
+        )
     sheet.do("lab.close()")
     sheet.wait("() => document.querySelector('.rlb-status').textContent.includes('closed')")
     sheet.calm()
@@ -102,7 +113,7 @@ def test_it_follows_the_theme(open_cells):
     sheet = open_cells(LAB)
     sheet.run()
     sheet.wait("() => document.querySelectorAll('.rlb-lane').length > 2")
-    light = "() => { const [r] = getComputedStyle(document.querySelector('.rlb')).backgroundColor.match(/[0-9]+/g); return Number(r); }"
+    light = "() => Number(getComputedStyle(document.querySelector('.rlb')).backgroundColor.match(/[0-9]+/)[0])"
     assert sheet.page.evaluate(light) > 200
     sheet.theme("Dark")
     assert sheet.page.evaluate(light) < 60
@@ -113,7 +124,10 @@ def test_it_follows_the_theme(open_cells):
 
 @pytest.mark.parametrize("trusted", [True, False])
 def test_saved_and_opened_again_without_a_kernel_it_shows_its_picture(open_cells, server, new_page, trusted):
-    sheet = open_cells(LAB, "dashboard = _\ntime.sleep(3)\nlab.faults.outage('sim/alpha', duration=3)\ntime.sleep(4)\ndashboard.freeze();")
+    sheet = open_cells(
+        LAB,
+        "dashboard = _\ntime.sleep(3)\nlab.faults.outage('sim/alpha', duration=3)\ntime.sleep(4)\ndashboard.freeze();",
+    )
     sheet.run()
     moves(sheet)
     assert sheet.page.evaluate(PICTURES) == [], "the live panel is enough"
@@ -136,8 +150,6 @@ def test_saved_and_opened_again_without_a_kernel_it_shows_its_picture(open_cells
     again.name = name
     again.page.goto(f"{server.url}/lab/tree/{name}?token={server.token}&reset", timeout=90_000)
     again.wait("() => window.jupyterapp?.shell.currentWidget?.context?.isReady", seconds=90)
-    if trusted:
-        again.page.evaluate("() => window.jupyterapp.commands.execute('notebook:trust')") if False else None
     again.page.wait_for_timeout(4000)
     widths = again.page.evaluate(PICTURES)
     assert widths, again.page.evaluate(SHOWN_TEXT)

@@ -80,7 +80,7 @@ class Store {
     if (!data || !data.models) return;
     if (known(this.n) && data.n < this.n) return;
     const models = data.models;
-    Object.assign(this, { n: data.n, at: data.at, models, c: data.c, b: data.b, x: data.x || {} });
+    Object.assign(this, { n: data.n, at: data.at, models, names: data.names, c: data.c, b: data.b, x: data.x || {} });
     this.now = models.map((_, place) => data.s[place]);
     this.points = data.p.slice();
     this.lanes = models.map(() => [[0, 0]]);
@@ -169,7 +169,7 @@ function grid(line, height) {
 
 class Lane {
   constructor(view, place) {
-    const { models } = view.store, name = models[place];
+    const name = view.store.models[place];
     this.view = view; this.place = place; this.name = name;
     this.time = new Timeline(view, LANE, "");
     const g = this.time.slider, path = (cls) => g.appendChild(s("path", { class: cls }));
@@ -185,7 +185,7 @@ class Lane {
     this.key = s("svg", { class: "rlb-key", width: 18, height: 8, "aria-hidden": "true" },
       s("line", { x1: 0, x2: 18, y1: 4, y2: 4, stroke: colour, "stroke-width": 3, "stroke-dasharray": dash }));
     this.el = h("div", { class: "rlb-lane", role: "listitem", tabindex: 0 },
-      h("div", { class: "rlb-who" }, h("div", { class: "rlb-name", title: name }, this.key, h("span", {}, short(name, 30))), this.state),
+      h("div", { class: "rlb-who" }, h("div", { class: "rlb-name", title: name }, this.key, h("span", {}, view.store.names[place])), this.state),
       this.box = h("div", { class: "rlb-band" }, this.time.svg), this.numbers);
     this.box.addEventListener("pointermove", (event) => this.tip(event));
     this.box.addEventListener("pointerleave", () => view.hush());
@@ -227,8 +227,10 @@ class Lane {
   tail(now, most) { // the second that is not over yet
     const { store } = this.view, line = this.time, good = store.b[2 * this.place], bad = store.b[2 * this.place + 1];
     const live = !store.play, room = LANE - 10;
-    const tall = (count) => px(Math.max(count ? 2 : 0, room * Math.min(1, count / most)));
-    const a = line.x(Math.max(store.at - 0.5, store.points.length ? store.points[store.points.length - 1][0] : 0)), wide = px(Math.max(2, 0.5 * line.scale)), up = tall(good);
+    const last = store.points.length ? store.points[store.points.length - 1][0] : 0;
+    const from = store.at - last < 2 ? last : store.at - 1, length = Math.max(0.25, store.at - from);
+    const tall = (count) => px(Math.max(count ? 2 : 0, room * Math.min(1, count / length / most)));
+    const a = line.x(from), wide = px(Math.max(1.5, length * line.scale - 1)), up = tall(good);
     set(this.okNow, "d", live && good ? `M${a} ${LANE}v${-up}h${wide}v${up}z` : "");
     set(this.failedNow, "d", live && bad ? `M${a} ${px(LANE - up)}v${-tall(bad)}h${wide}v${tall(bad)}z` : "");
   }
@@ -333,11 +335,11 @@ class Chart {
     const { view, is } = this, { store } = view, at = this.time.at(event), point = nearest(store.points, at);
     const box = this.time.svg.getBoundingClientRect(), x = px(event.clientX - box.left);
     set(this.cursor, "d", `M${x} 0v${this.height}`);
-    const lines = store.models.map((name, place) => [name, place])
+    const lines = store.names.map((name, place) => [name, place])
       .filter(([, place]) => !view.hidden.has(place))
       .map(([name, place]) => {
         const value = point ? point[2 + 5 * place + is.offset] : view.stateAt(place, at)[2 + is.offset];
-        return [place, `${short(name, 30)}: ${known(value) ? is.read(value) : "–"}`];
+        return [place, `${name}: ${known(value) ? is.read(value) : "–"}`];
       });
     view.show(event, `${is.title} at ${clock(at)}`, lines);
   }
@@ -394,8 +396,8 @@ const SECTIONS = {
         for (const lane of each()) lane.draw(now, high);
         axis.begin(now);
         const step = [10, 15, 30, 60, 300, 600].find((seconds) => view.span / seconds * 62 <= axis.width) || 600;
-        const first = Math.ceil(axis.left / step) * step, far = now + view.span / 4;
-        put(texts, `${axis.anchor} ${axis.width}`, () => {
+        const first = Math.ceil(axis.left / step) * step, far = now + 1;
+        put(texts, `${axis.anchor} ${axis.width} ${view.span}`, () => {
           const made = [];
           for (let at = first; at < far; at += step) made.push(s("text", { x: axis.x(at), y: 12, "text-anchor": "middle", class: "rlb-tick" }, clock(at)));
           return made;
@@ -431,11 +433,11 @@ const SECTIONS = {
       const traces = view.store.traces.filter((trace) => trace.at <= now + 1).slice(-8).reverse();
       const chosen = traces.find((trace) => trace.id === view.picked) || traces[0];
       put(list, traces.map((trace) => trace.id).join() + (chosen ? chosen.id : ""), () => traces.length ? traces.map((trace) => {
-        const names = trace.lanes.filter((lane) => lane[2].length).map((lane) => short(lane[0].split("/").slice(1).join("/") || lane[0], 16));
+        const names = trace.lanes.filter((lane) => lane[2].length).map((lane) => view.brief(lane[0]));
         return h("button", { type: "button", role: "option", "data-call": trace.id, "aria-selected": String(trace === chosen), onclick: () => pick(trace.id), onkeydown: keys, title: trace.head },
           h("span", {}, clock(trace.at)), h("span", { class: "rlb-way" }, names.join(" → ")), h("span", { class: trace.ok ? "" : "rlb-bad" }, `${trace.ok ? "✓" : "✗"} ${took(trace.s)}`));
       }) : [h("p", { class: "rlb-none" }, "No call has moved on to another model.")]);
-      put(detail, chosen ? `${chosen.id} ${view.width}` : "", () => (chosen ? traceParts(chosen, Math.max(280, detail.clientWidth || 600)) : []));
+      put(detail, chosen ? `${chosen.id} ${view.width}` : "", () => (chosen ? traceParts(view, chosen, Math.max(280, detail.clientWidth || 600)) : []));
     };
     return { el, draw };
   },
@@ -444,7 +446,7 @@ const SECTIONS = {
     const el = h("section", {});
     return { el, draw: () => {
       const trace = view.store.traces[view.store.traces.length - 1];
-      put(el, trace ? `${trace.id} ${view.width}` : "none", () => (trace ? traceParts(trace, Math.max(280, el.clientWidth || 600)) : [h("p", { class: "rlb-none" }, "No call has moved on to another model yet; the next one that does is shown here.")]));
+      put(el, trace ? `${trace.id} ${view.width}` : "none", () => (trace ? traceParts(view, trace, Math.max(280, el.clientWidth || 600)) : [h("p", { class: "rlb-none" }, "No call has moved on to another model yet; the next one that does is shown here.")]));
     } };
   },
 
@@ -479,7 +481,7 @@ const SECTIONS = {
     if (store.play) return null;
     const select = (label, options) => h("select", { "aria-label": label }, options.map(([value, words]) => h("option", { value }, words)));
     const press = (words, title, message) => h("button", { type: "button", title, onclick: () => view.act(message()) }, words);
-    const names = store.models.map((name) => [name, short(name, 34)]);
+    const names = store.models.map((name, place) => [name, store.names[place]]);
     const model = select("model", names), kind = select("kind of fault", store.x.kinds || [["unavailable", "outage"]]);
     const duration = select("duration of the fault", [["10", "10 s"], ["20", "20 s"], ["60", "1 min"], ["300", "5 min"], ["", "until cleared"]]);
     duration.value = "20";
@@ -506,13 +508,13 @@ const SECTIONS = {
 
 const KEYS = { ok: "rlb-ok", failed: "rlb-failed", neutral: "rlb-neutral" };
 
-function traceParts(trace, width) {
+function traceParts(view, trace, width) {
   const left = Math.min(170, width * 0.3), right = width - 8, row = 22, x = (at) => px(left + (right - left) * Math.min(1, Math.max(0, at / (trace.s || 1))));
   const nodes = [];
   let top = 4;
   for (const [name, note, bars] of trace.lanes) {
     const height = Math.max(1, bars.length) * row + 6;
-    nodes.push(s("rect", { class: "rlb-ground", x: 0, y: top, width, height, rx: 4 }), s("text", { x: 8, y: top + height / 2 + 4, class: "rlb-label" }, short(name, Math.floor(left / 7.2)), s("title", {}, name)));
+    nodes.push(s("rect", { class: "rlb-ground", x: 0, y: top, width, height, rx: 4 }), s("text", { x: 8, y: top + height / 2 + 4, class: "rlb-label" }, short(view.nameOf(name), Math.floor(left / 7.2)), s("title", {}, name)));
     if (!bars.length) nodes.push(s("text", { x: left, y: top + height / 2 + 4, class: "rlb-soft" }, `not asked: ${note}`));
     bars.forEach(([start, end, wait, outcome, label, first, , , , breaker], place) => {
       const y = top + 3 + place * row, a = x(start), b = Math.max(x(end), a + 3), box = { y: y + 3, height: row - 6, rx: 2 };
@@ -536,9 +538,9 @@ function traceParts(trace, width) {
     h("details", { open: width > 420 }, h("summary", {}, "Attempts and decisions"),
       h("table", {}, head("attempt", "why", "waited", "took", "result", "breaker", "score"), attempts.map(([name, start, end, wait, , label, , status, error, reason, breaker, score]) =>
         h("tr", {}, cell(name), cell(reason), cell(wait ? took(wait) : ""), cell(took(end - start)), cell([label, error].filter(Boolean).join(" · ")), cell(breaker), cell(score.map((one) => (known(one) ? one.toFixed(2) : "–")).join(" → "))))),
-      trace.steps.map(([chosen, strategy, candidates], step) => h("table", { class: "rlb-step" },
+      h("div", { class: "rlb-steps" }, trace.steps.map(([chosen, strategy, candidates], step) => h("table", { class: "rlb-step" },
         h("caption", {}, `Decision ${step + 1}: ${chosen || "nobody"} by ${strategy}`), head("candidate", "score", "why not"),
-        candidates.map(([name, score, why]) => h("tr", { class: name === chosen ? "rlb-chosen" : "" }, cell(`${name === chosen ? "✓ " : ""}${name}`), cell(known(score) ? Number(score.toPrecision(4)) : "–"), cell(why || (name === chosen ? "chosen" : "")))))),
+        candidates.map(([name, score, why]) => h("tr", { class: name === chosen ? "rlb-chosen" : "" }, cell(`${name === chosen ? "✓ " : ""}${name}`), cell(known(score) ? Number(score.toPrecision(4)) : "–"), cell(why || (name === chosen ? "chosen" : ""))))))),
     ),
   ];
 }
@@ -549,7 +551,6 @@ class View {
   constructor(store, el, show) {
     this.store = store;
     this.parts = new Set(show);
-    this.span = SPANS[0][0];
     this.hidden = new Set();
     this.paused = false;
     this.moment = store.clock();
@@ -582,7 +583,9 @@ class View {
   bar(timed) {
     const title = this.parts.has("counters") ? "routerlab" : "";
     this.hold = h("button", { type: "button", class: "rlb-pause", "aria-pressed": "false", onclick: () => this.pause(!this.paused) }, "Pause");
-    const span = h("select", { "aria-label": "time span", class: "rlb-span", onchange: () => { this.span = Number(span.value); this.draw(); } }, SPANS.map(([seconds, words]) => h("option", { value: seconds }, words)));
+    const { play } = this.store, spans = play ? [[play.length, "all"], ...SPANS.filter(([seconds]) => seconds < play.length)] : SPANS;
+    this.span = spans[0][0];
+    const span = h("select", { "aria-label": "time span", class: "rlb-span", onchange: () => { this.span = Number(span.value); this.draw(); } }, spans.map(([seconds, words]) => h("option", { value: seconds }, words)));
     const tools = timed ? [span, this.store.play ? null : this.hold] : [];
     return h("div", { class: "rlb-top", hidden: !timed && !title }, title ? h("strong", {}, title) : null, this.status, h("span", { class: "rlb-tools" }, tools));
   }
@@ -594,7 +597,7 @@ class View {
         if (this.hidden.has(place)) this.hidden.delete(place); else this.hidden.add(place);
         set(chip, "aria-pressed", String(!this.hidden.has(place)));
         this.resize();
-      } }, s("svg", { width: 22, height: 8, "aria-hidden": "true" }, s("line", { x1: 0, x2: 22, y1: 4, y2: 4, stroke: colour, "stroke-width": 3, "stroke-dasharray": dash })), short(name, 26));
+      } }, s("svg", { width: 22, height: 8, "aria-hidden": "true" }, s("line", { x1: 0, x2: 22, y1: 4, y2: 4, stroke: colour, "stroke-width": 3, "stroke-dasharray": dash })), this.store.names[place]);
       return chip;
     });
     return h("div", { class: "rlb-chips", role: "group", "aria-label": "models" }, chips);
@@ -608,6 +611,11 @@ class View {
   }
 
   act(message) { this.store.send(message); }
+  nameOf(model) { return this.store.names[this.store.models.indexOf(model)] || model; }
+  brief(model) { // without a provider that all have
+    const name = this.nameOf(model), provider = `${name.split("/")[0]}/`;
+    return this.store.names.every((one) => one.startsWith(provider)) ? name.slice(provider.length) : name;
+  }
 
   // What the models looked like then: now, while it is live; else read from the points and lanes.
   stateAt(place, at) {
@@ -749,7 +757,7 @@ export function play(data, el) {
   const model = { get: (name) => (name === "whole" ? data.whole : data[name]), on: () => {}, send: () => {} };
   const store = new Store(model);
   const first = data.from, last = Math.max(first + 1, data.to);
-  store.play = { at: last, counters: data.counters };
+  store.play = { at: last, counters: data.counters, length: last - first };
   const slider = h("input", { type: "range", min: 0, max: last - first, step: 0.05, value: last - first, "aria-label": "time", oninput: () => go(first + Number(slider.value)) });
   const words = h("output", {});
   const button = h("button", { type: "button", class: "rlb-play", onclick: () => (timer ? halt() : start()) }, "▶ Play");
