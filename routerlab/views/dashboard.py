@@ -92,11 +92,17 @@ class Dashboard:
 
         Args:
             path: ends in ``.html``; ``.svg`` and ``.png`` write the picture of now.
+
+        Raises:
+            ValueError: another ending.
         """
         target = Path(path)
-        if target.suffix.lower() in {".svg", ".png"}:
-            return self.still.save(target)
-        return write_offline(target, self.publisher, self.show)
+        match target.suffix.lower():
+            case ".html":
+                return write_offline(target, self.publisher, self.show)
+            case ".svg" | ".png":
+                return self.still.save(target)
+        raise ValueError(f"a dashboard is saved to a file that ends in .html, .svg or .png, not to {target.name!r}")
 
     def close(self) -> None:
         """Take the live panel away; the picture stays. Calling it twice is fine."""

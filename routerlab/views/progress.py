@@ -87,8 +87,8 @@ def _panel(run: Run) -> Iterator[_Show]:
     from IPython.display import display
 
     panel = run.panel()
-    display(panel)  # type: ignore[no-untyped-call]
     try:
+        display(panel)  # type: ignore[no-untyped-call]
         yield lambda _: None
     finally:
         panel.close()

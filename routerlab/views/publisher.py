@@ -45,7 +45,7 @@ class _Shown:
 
     def __init__(self, face: Face) -> None:
         self.face = face
-        self.wants_whole = True
+        self.wants_whole = False
         self.active = True
 
 
@@ -68,7 +68,8 @@ class Publisher:
         self._controls = Controls(session, activity, faults)
         self._shown: list[_Shown] = []
         self._job: Job[None] | None = None
-        self._error = ""
+        self._trouble = ""  # of its own
+        self._refused = ""  # what somebody wanted and could not have
         self._kept: list[Dashboard] = []
         self._drawn_at = 0.0
         self._pictures = 0
@@ -82,7 +83,7 @@ class Publisher:
             return self.board.whole(time.time())
 
         async def look() -> dict[str, Any]:
-            self._look()
+            self.publish()
             return self.board.whole(time.time())
 
         return self.session.run(look())
@@ -97,7 +98,7 @@ class Publisher:
 
         async def do() -> T:
             apart_from_cells()
-            self._look()
+            self.publish()
             return make(self.board.whole(time.time()))
 
         return self.session.run(do())
@@ -150,11 +151,14 @@ class Publisher:
     # -- in the loop ---------------------------------------------------------------------------------------------------
 
     async def _join(self, shown: _Shown) -> None:
+        shown.wants_whole = shown.face.whole.get("n") != self.board.number  # something happened in between
         self._shown.append(shown)
         self._start()
 
     async def _leave(self, face: Face) -> None:
         self._shown = [shown for shown in self._shown if shown.face is not face]
+        if self._job is not None and not any(shown.active for shown in self._shown):
+            self._job.cancel()
 
     async def _hear(self, shown: _Shown, message: dict[str, Any]) -> None:
         match message.get("do"):
@@ -165,7 +169,7 @@ class Publisher:
             case "gone":
                 shown.active = False
             case _:
-                self._error = await self._controls.act(message)
+                self._refused = await self._controls.act(message)
 
     def _start(self) -> None:
         if not self.busy:
@@ -204,13 +208,14 @@ class Publisher:
 
     def publish(self) -> None:
         """One tick: look, and tell every face what is new. A mistake is shown, not swallowed."""
+        before, self._trouble = self._trouble, ""
         try:
             self._tell(self._look())
         except Exception as error:  # noqa: BLE001 - whatever it is: it must be seen, and calls must go on
-            if not self._error:
+            if not before:
                 _log.exception("the live panels of a lab cannot be kept up to date")
-            self._error = f"these panels cannot be kept up to date: {type(error).__name__}: {error}"
-            self._tell(self.board.say({**self.board.extras, "error": self._error}, time.time()))
+            self._trouble = f"these panels cannot be kept up to date: {type(error).__name__}: {error}"
+            self._tell(self.board.say({**self.board.extras, "error": self._trouble}, time.time()))
 
     def _look(self) -> dict[str, Any] | None:
         if not self._begun:
@@ -233,7 +238,9 @@ class Publisher:
             ]
             for fault in self._faults.active()
         ]
-        found |= {name: value for name, value in {"faults": faults, "error": self._error}.items() if value}
+        found |= {
+            name: value for name, value in {"faults": faults, "error": self._trouble or self._refused}.items() if value
+        }
         return found | self.activity.shown()
 
     def _tell(self, update: dict[str, Any] | None) -> None:

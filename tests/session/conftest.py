@@ -114,6 +114,7 @@ class Kernel:
         self.client = self.manager.client()
         self.client.start_channels()
         self._cells: dict[str, Cell] = {}
+        self.told: list[tuple[float, dict]] = []  # the states that live panels were given, and when
 
     def __enter__(self) -> Self:
         try:
@@ -162,6 +163,18 @@ class Kernel:
         """Wait until a running cell has printed a text, or shown it in a display."""
         self._pump(lambda: text in f"{cell.stdout}{cell.outputs}{cell.updates}", timeout, [cell])
 
+    def wait_for_panel(self, done: int, timeout: float = 20.0) -> None:
+        """Wait until a panel says that so many rows of a run are done."""
+        self._pump(lambda: any(run["done"] >= done for _, run in self.runs()), timeout, ())
+
+    def runs(self) -> list[tuple[float, dict]]:
+        """What panels were told of runs: when, and the run's progress."""
+        found = []
+        for at, state in self.told:
+            told = (state.get("tick") or state.get("whole") or {}).get("x", {})
+            found += [(at, run) for run in told.get("runs", ())]
+        return found
+
     def interrupt(self) -> None:
         """The notebook's stop button."""
         self.manager.interrupt_kernel()
@@ -175,6 +188,8 @@ class Kernel:
                     self._take(channel.get_msg(timeout=wait))
 
     def _take(self, message) -> None:
+        if message["msg_type"] in {"comm_open", "comm_msg"}:
+            self.told.append((message["header"]["date"].timestamp(), message["content"]["data"].get("state", {})))
         cell = self._cells.get(message["parent_header"].get("msg_id"))
         if cell is None:
             return
