@@ -238,9 +238,8 @@ class Publisher:
             ]
             for fault in self._faults.active()
         ]
-        found |= {
-            name: value for name, value in {"faults": faults, "error": self._trouble or self._refused}.items() if value
-        }
+        said = self._trouble or self._refused
+        found |= ({"faults": faults} if faults else {}) | ({"error": said} if said else {})
         return found | self.activity.shown()
 
     def _tell(self, update: dict[str, Any] | None) -> None:

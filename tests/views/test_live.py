@@ -24,7 +24,8 @@ class RecordingComm(BaseComm):
     def publish_msg(self, msg_type, data=None, metadata=None, buffers=None, **keys):
         if msg_type == "comm_open":
             self.sent = []
-            RecordingComm.opened.append(self)
+            if "_esm" in data["state"]:  # not its layout, which is a widget too
+                RecordingComm.opened.append(self)
         self.sent.append((msg_type, json.loads(json.dumps(data or {})), threading.current_thread().name))
 
     def states(self):
