@@ -176,7 +176,6 @@ class Publisher:
             self._job = self.session.submit(self._run())
 
     async def _run(self) -> None:
-        apart_from_cells()
         try:
             while any(shown.active for shown in self._shown):
                 self.publish()
@@ -243,6 +242,7 @@ class Publisher:
         return found | self.activity.shown()
 
     def _tell(self, update: dict[str, Any] | None) -> None:
+        apart_from_cells()
         for shown in self._shown:
             if not shown.active or (update is None and not shown.wants_whole):
                 continue

@@ -45,6 +45,7 @@ def missing():
         "chromium (apt install chromium)": Path(CHROMIUM).exists(),
         "jupyterlab": find_spec("jupyterlab"),
         "playwright": find_spec("playwright"),
+        "voila": find_spec("voila"),
     }
     return [name for name, found in there.items() if not found]
 
@@ -256,6 +257,20 @@ def server(tmp_path_factory):
     try:
         yield server.wait()
     finally:
+        stop(server.process)
+
+
+@pytest.fixture
+def serve(tmp_path):
+    """Start a server of another kind."""
+    servers = []
+
+    def start(application):
+        servers.append(Server(tmp_path, application))
+        return servers[-1].wait()
+
+    yield start
+    for server in servers:
         stop(server.process)
 
 

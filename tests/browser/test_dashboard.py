@@ -1,8 +1,12 @@
 """The live dashboard as people use it: it moves, it is clicked on, it is saved, it is seen again without a kernel."""
 
 import base64
+import contextlib
+import time
 
 import pytest
+
+import routerlab as rl
 
 LAB = """
 import time, routerlab as rl
@@ -155,3 +159,140 @@ def test_saved_and_opened_again_without_a_kernel_it_shows_its_picture(open_cells
     assert widths, again.page.evaluate(SHOWN_TEXT)
     assert max(widths) > 400
     assert "Error displaying widget" not in again.page.evaluate(SHOWN_TEXT)
+
+
+def test_a_run_in_a_busy_cell_is_stopped_by_its_button(open_cells):
+    sheet = open_cells(LAB, "run = lab.replay(rl.load_dataset('quickstart_qa'), concurrency=2, repeats=9)\nrun")
+    sheet.start()
+    stop = sheet.page.get_by_role("button", name="stop run").last
+    stop.wait_for(timeout=60_000)
+    sheet.wait("() => [...document.querySelectorAll('.rlb-run span')].some(one => / of 2,232/.test(one.textContent))")
+    stop.click()
+    sheet.page.wait_for_function(f"() => window.ran && {KERNEL}.status === 'idle'", timeout=5_000)
+    sheet.do("assert run.status == 'stopped' and 0 < run.progress.done < 2232, run")
+    assert "stopped" in sheet.text(".jp-Cell:nth-of-type(2) .routerlab-still img >> xpath=..") or "stopped" in (
+        sheet.page.locator(".routerlab-still img").last.get_attribute("alt")
+    )
+    sheet.do("lab.close()")
+    sheet.calm()
+
+
+def test_a_cell_that_is_run_again_leaves_one_lab_and_one_dashboard(open_cells):
+    sheet = open_cells(LAB)
+    for _ in range(3):
+        sheet.run()
+        sheet.wait("() => document.querySelectorAll('.rlb').length === 1")
+    moves(sheet)
+    sheet.do(
+        "import threading, gc; gc.collect()\n"
+        "names = [thread.name for thread in threading.enumerate()]\n"
+        "assert sum(name == 'routerlab' for name in names) == 1, names"
+    )
+    sheet.do("lab.close()")
+    sheet.calm()
+
+
+def test_small_panels_stand_alone_and_close(open_cells):
+    sheet = open_cells(
+        LAB,
+        "lab.breaker_panel()",
+        "lab.score_panel()",
+        "lab.trace_panel()",
+        "for _ in range(3): lab.faults.outage('sim/alpha', duration=2); time.sleep(1)",
+    )
+    sheet.run()
+    assert sheet.page.locator(".rlb").count() == 4
+    sheet.wait("() => document.querySelectorAll('.rlb-head').length === 2", seconds=5)
+    sheet.do("lab.close()")
+    sheet.calm()
+
+
+def test_the_shared_file_is_scrubbed_through_without_a_kernel(new_page, tmp_path):
+    with rl.Lab.demo(breaker={"reset_timeout": "1s"}) as lab:
+        traffic = lab.traffic("30/s")
+        panel = lab.dashboard()
+        panel.publisher.add(Quiet())
+        time.sleep(2.5)
+        lab.faults.outage("sim/alpha", duration=2)
+        time.sleep(5)
+        traffic.stop()
+        path = panel.save(tmp_path / "failover.html")
+    page, complaints, asked = new_page(), [], []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(path.as_uri())
+    page.locator(".rlb-lane").first.wait_for()
+    calls = [page.evaluate(CALLS)]
+    states = set()
+    length = page.evaluate("() => Number(document.querySelector('.rlb-player input').max)")
+    assert 6 < length < 12
+    for step in range(30, -1, -1):
+        page.locator(".rlb-player input").fill(str(round(length * step / 30, 2)))
+        calls.append(page.evaluate(CALLS))
+        states.add(page.locator(".rlb-lane .rlb-state").first.inner_text().split()[1])
+    assert states >= {"closed", "open"}
+    assert calls == sorted(calls, reverse=True)
+    assert calls[0] > 100
+    assert calls[-1] < 40
+    page.get_by_label("speed").select_option("10")
+    page.get_by_role("button", name="Play").click()
+    page.wait_for_function("() => document.querySelector('.rlb-play').textContent.includes('Play')", timeout=10_000)
+    assert page.evaluate(CALLS) == calls[0]
+    page.locator(".rlb-list button").first.click()
+    assert "moved on" in page.locator(".rlb-detail").inner_text()
+    page.locator(".rlb-band").first.hover(position={"x": 400, "y": 20})
+    assert "breaker" in page.locator(".rlb-tip").inner_text()
+    assert page.locator(".rlb-controls").count() == 0
+    assert complaints == []
+    assert asked == [path.as_uri()]
+
+
+class Quiet:
+    """A face without a page: the board is kept up to date as if somebody looked."""
+
+    def __init__(self):
+        self.whole, self.tick = {}, {}
+
+    def hold_sync(self):
+        return contextlib.nullcontext()
+
+
+@pytest.mark.parametrize("width", [600, 1800])
+@pytest.mark.parametrize("models", [1, 12])
+def test_nothing_sticks_out_of_the_page(new_page, tmp_path, width, models):
+    names = [f"a-provider/a-family-of-models-{n}-70b-instruct-turbo-preview".replace("/", "-") for n in range(models)]
+    config = {"providers": {"sim": {"kind": "simulated", "models": {name: {} for name in names}}}}
+    with rl.Lab(config, store=False) as lab:
+        panel = lab.dashboard()
+        if models > 1:
+            lab.faults.outage(f"sim/{names[0]}")
+        lab.chat("hi")
+        path = panel.save(tmp_path / "board.html")
+    page = new_page(width)
+    page.goto(path.as_uri())
+    page.locator(".rlb-lane").first.wait_for()
+    assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
+    shown = page.locator(".rlb-name span").all_inner_texts()
+    assert len(set(shown)) == models
+    clipped = """() => [...document.querySelectorAll('.rlb-tile *, .rlb button, .rlb-numbers span, .rlb-state')]
+      .filter(one => one.checkVisibility() && one.scrollWidth > one.clientWidth + 1).map(one => one.textContent)"""
+    assert page.evaluate(clipped) == []
+
+
+def test_the_keyboard_reaches_everything_and_everything_has_a_name(open_cells):
+    sheet = open_cells(LAB)
+    sheet.run()
+    sheet.wait("() => document.querySelectorAll('.rlb-lane').length > 2")
+    nameless = """() => [...document.querySelectorAll('.rlb :is(button, select, input, svg[role=img])')]
+      .filter(one => one.checkVisibility() && !(one.getAttribute('aria-label') || one.textContent.trim()
+        || one.closest('label'))).map(one => one.outerHTML.slice(0, 200))"""
+    assert sheet.page.evaluate(nameless) == []
+    sheet.page.locator(".rlb-span").focus()
+    reached = []
+    for _ in range(24):
+        sheet.page.keyboard.press("Tab")
+        reached.append(sheet.page.evaluate("() => document.activeElement.textContent.trim().slice(0, 20)"))
+    assert {"Pause", "Inject", "Open", "Reset", "Stop"} <= set(reached)
+    sheet.do("lab.close()")
+    sheet.calm()

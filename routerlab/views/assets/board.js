@@ -651,6 +651,7 @@ class View {
 
   draw(tick) {
     if (!this.root.clientWidth) return;
+    if (!this.width) return this.resize();
     if (this.paused && tick) return this.write();
     const now = this.paused ? this.moment : this.store.clock();
     this.moment = now;
