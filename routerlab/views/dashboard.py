@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from base64 import b64encode
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,8 +20,6 @@ __all__ = ["ALL", "Dashboard"]
 ALL = ("counters", "runs", "breakers", "scores", "failovers", "controls")
 """The sections of the whole dashboard, from the top."""
 
-_ROOM = 60_000  # bytes of both pictures that a notebook keeps
-_SHARPNESS = ((1.0, 64), (1.0, 24), (0.75, 24), (0.5, 24), (0.5, 8))
 _VIEW = "application/vnd.jupyter.widget-view+json"
 
 
@@ -78,7 +75,7 @@ class Dashboard:
         if self._panel is not None:
             self.publisher.refresh(self._panel)
         for handle in self._stills:
-            handle.update(_Bundle(still))
+            handle.update(still)
         return still
 
     @property
@@ -129,10 +126,10 @@ class Dashboard:
             view = {_VIEW: {"version_major": 2, "version_minor": 0, "model_id": self.widget.model_id}, "text/plain": ""}
             self._views.append(display(view, raw=True, display_id=True))  # type: ignore[no-untyped-call]
         self._drawn = self.publisher.board.number
-        self._stills.append(display(_Bundle(self.still), display_id=True))  # type: ignore[no-untyped-call]
+        self._stills.append(display(self.still, display_id=True))  # type: ignore[no-untyped-call]
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        bundle = _Bundle(self.still)._repr_mimebundle_()
+        bundle: dict[str, Any] = self.still._repr_mimebundle_()
         if not self._closed and has_page():
             bundle[_VIEW] = {"version_major": 2, "version_minor": 0, "model_id": self.widget.model_id}
         return bundle
@@ -147,27 +144,3 @@ class Dashboard:
     def __repr__(self) -> str:
         state = "closed" if self._closed else "live" if self._panel is not None else "not shown yet"
         return f"<Dashboard of {len(self.publisher.board.models)} models, {state}>"
-
-
-class _Bundle:
-    """A picture as a notebook keeps it: small enough to be saved again and again."""
-
-    def __init__(self, still: Still) -> None:
-        self._still = still
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        svg = self._still.svg
-        return {
-            "text/html": self._still.html,
-            "image/svg+xml": svg,
-            "image/png": self._png(_ROOM - len(svg.encode())),
-            "text/plain": str(self._still),
-        }
-
-    def _png(self, room: int) -> str:
-        """As sharp as fits."""
-        for scale, colours in _SHARPNESS:
-            png = b64encode(self._still.png(scale, colours=colours)).decode()
-            if len(png) <= room:
-                break
-        return png

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -22,6 +23,8 @@ _LANE, _GAP, _HEAD, _CHART = 36.0, 5.0, 34.0, 84.0
 _SPAN_S = 300.0  # at most
 _STEPS = 420  # points of all lines of a chart, and bars of all lanes: a picture that is saved must be small
 _TRACES = 5
+_ROOM = 60_000  # bytes of both pictures that a notebook keeps
+_SHARPNESS = ((1.0, 64), (1.0, 24), (0.75, 24), (0.5, 24), (0.5, 8))  # scale, colours
 _SIGNS = ("●", "○", "◐")
 _DASHES = (None, "6 3", "2 3")
 
@@ -61,6 +64,20 @@ class Still(Picture):
             ".jupyter-widgets:not(:has(*)){display:none}"
         )
         return f'<div class="routerlab-still"><style>{hide}</style>{super().html}</div>'
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
+        """Small enough to be saved again and again: both pictures together at most 60 kB."""
+        svg = self.svg
+        png = self._png(_ROOM - len(svg.encode()))
+        return {"text/html": self.html, "image/svg+xml": svg, "image/png": png, "text/plain": str(self)}
+
+    def _png(self, room: int) -> str:
+        """As sharp as fits."""
+        for scale, colours in _SHARPNESS:
+            png = b64encode(self.png(scale, colours=colours)).decode()
+            if len(png) <= room:
+                break
+        return png
 
     # -- the picture ---------------------------------------------------------------------------------------------------
 

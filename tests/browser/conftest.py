@@ -45,7 +45,7 @@ def missing():
         "chromium (apt install chromium)": Path(CHROMIUM).exists(),
         "jupyterlab": find_spec("jupyterlab"),
         "playwright": find_spec("playwright"),
-        "voila": find_spec("voila"),
+        "voila, notebook and marimo": all(map(find_spec, ("voila", "notebook", "marimo"))),
     }
     return [name for name, found in there.items() if not found]
 
@@ -91,13 +91,16 @@ class Server:
 
     Args:
         folder: everything it reads and writes is below.
-        application: ``lab`` or ``voila``.
+        application: ``lab``, ``notebook``, ``voila`` or ``marimo``.
+        files: texts by name, there from the beginning.
     """
 
-    def __init__(self, folder, application="lab"):
+    def __init__(self, folder, application="lab", files=()):
         self.folder, self.log = folder, folder / "server.log"
         self.notebooks = folder / "notebooks"
         self.notebooks.mkdir()
+        for name, text in dict(files).items():
+            (self.notebooks / name).write_text(text)
         (folder / "datasets").symlink_to(ROOT / "datasets")
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
@@ -147,6 +150,13 @@ class Server:
             "--Voila.open_browser=False",
         ]
         return [sys.executable, "-m", "voila", *options, str(self.notebooks)]
+
+    def notebook(self):
+        return [sys.executable, "-m", "notebook", *(word for word in self.lab()[3:] if "LabApp" not in word)]
+
+    def marimo(self):
+        options = ["--headless", "--host", "127.0.0.1", "--port", str(self.port), "--no-token", "--no-skew-protection"]
+        return [sys.executable, "-m", "marimo", "-q", "run", "page.py", *options]
 
     def settings(self):
         settings = {
@@ -251,7 +261,7 @@ def notebook_of(*cells):
     return made
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def server(tmp_path_factory):
     server = Server(tmp_path_factory.mktemp("jupyterlab"))
     try:
@@ -265,8 +275,10 @@ def serve(tmp_path):
     """Start a server of another kind."""
     servers = []
 
-    def start(application):
-        servers.append(Server(tmp_path, application))
+    def start(application, **files):
+        servers.append(
+            Server(tmp_path, application, {name.replace("_py", ".py"): text for name, text in files.items()})
+        )
         return servers[-1].wait()
 
     yield start
@@ -274,7 +286,7 @@ def serve(tmp_path):
         stop(server.process)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # it holds an event loop, which other tests must not find running
 def browser():
     from playwright.sync_api import sync_playwright
 
