@@ -15,7 +15,7 @@ from routerlab.views.activity import Activity
 from routerlab.views.board import Board
 from routerlab.views.controls import FAULTS, Controls
 from routerlab.views.feed import Feed, News
-from routerlab.views.front import apart_from_cells
+from routerlab.views.front import apart_from_cells, kernel
 
 if TYPE_CHECKING:
     from routerlab.views.dashboard import Dashboard
@@ -89,11 +89,12 @@ class Publisher:
         return self.session.run(look())
 
     def make(self, make: Callable[[dict[str, Any]], T]) -> T:
-        """Make a face in the loop, with the whole to begin with.
+        """Make a face, with the whole to begin with.
 
-        Made in a cell, it would be heard between cells only (`apart_from_cells`).
+        Under a Jupyter kernel it is made in the loop: made in a cell, it would be heard between cells only
+        (`apart_from_cells`). Other front ends want it made by the caller.
         """
-        if self.session.closed:
+        if self.session.closed or kernel() is None:
             return make(self.whole())
 
         async def do() -> T:
