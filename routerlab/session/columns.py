@@ -11,7 +11,7 @@ import math
 import sys
 from array import array
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from routerlab.session.rows import decoded
@@ -25,6 +25,7 @@ NO_INT = -(2**63)
 NO_BOOL = -1
 """The same in a packed column of 0 and 1."""
 _NAMES_MAX = 4096
+_FIRST = {"attempts": ("attempt", 1), "decisions": ("step", 0), "candidates": ("step", 0)}  # of a call
 
 _Chunk = tuple[Sequence[Any], ...]
 
@@ -120,30 +121,44 @@ class FrozenTable:
             found[column.name] = decoded(column, values if last is None else values[len(values) - last :])
         return found
 
-    def having(self, name: str, wanted: Sequence[Any], *, within: int = 50_000) -> dict[str, list[Any]]:
-        """Those of the newest `within` rows whose column `name` has one of these values, oldest first.
+    def of_calls(self, call_ids: Collection[str], *, within: int = 50_000) -> dict[str, list[Any]]:
+        """The rows of some calls among the newest `within`, oldest first.
 
-        The column alone is looked through; the others are read where it matches.
+        The search goes backwards through the column ``call_id`` alone, until the first row of each call is found (and
+        one chunk more: the candidates of one decision may lie on both sides of a border).
         """
-        place = self._table.names.index(name)
-        values = set(wanted)
-        pieces = [self._matching(list(zip(*self._rows, strict=True)), place, values)]
-        seen = len(self._rows)
-        for chunk in reversed(self._chunks):
-            if seen >= within:
+        left, pieces, seen, more = set(call_ids), [], 0, 1
+        wanted = frozenset(call_ids)
+        for chunk in (list(zip(*self._rows, strict=True)), *reversed(self._chunks)):
+            if not chunk:
+                continue
+            if seen >= within or more < 0:
                 break
-            seen += len(chunk[place])
-            if not values.isdisjoint(chunk[place]):
-                pieces.append(self._matching(chunk, place, values))
-        return {one: [value for piece in reversed(pieces) for value in piece.get(one, ())] for one in self._table.names}
+            seen += len(chunk[self._calls])
+            if not wanted.isdisjoint(chunk[self._calls]):
+                piece = self._matching(chunk, wanted)
+                left.difference_update(self._begun(piece))
+                pieces.append(piece)
+            more -= not left
+        return {name: [value for piece in reversed(pieces) for value in piece[name]] for name in self._table.names}
 
-    def _matching(self, chunk: Sequence[Sequence[Any]], place: int, values: set[Any]) -> dict[str, list[Any]]:
-        rows = [row for row, value in enumerate(chunk[place]) if value in values] if chunk else []
+    @property
+    def _calls(self) -> int:
+        return self._table.names.index("call_id")
+
+    def _matching(self, chunk: Sequence[Sequence[Any]], wanted: frozenset[str]) -> dict[str, list[Any]]:
+        rows = [row for row, value in enumerate(chunk[self._calls]) if value in wanted]
         return {
             column.name: decoded(column, _unpacked(column, [chunk[index][row] for row in rows]))
             for index, column in enumerate(self._table.columns)
-            if rows
         }
+
+    def _begun(self, piece: Mapping[str, Sequence[Any]]) -> Iterable[str]:
+        """The calls whose first row is there."""
+        name, first = _FIRST.get(self._table.name, ("", None))
+        if not name:
+            return piece["call_id"]
+        return (call for call, number in zip(piece["call_id"], piece[name], strict=True) if number == first)
 
     def packed(self) -> dict[str, Sequence[Any]]:
         """All rows, oldest first: numbers in arrays, NaN, `NO_INT` or `NO_BOOL` where there is none; else lists."""

@@ -147,7 +147,7 @@ class Recorder:
         """The rows of some calls among the newest in memory, as columns, oldest first; the store is not asked."""
         with self._lock:
             frozen = self._memory[table].freeze()
-        return frozen.having("call_id", call_ids)
+        return frozen.of_calls(call_ids)
 
     def count(self, table: str) -> int:
         """How many rows were added in this session, those that are gone included."""

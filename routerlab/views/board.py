@@ -7,6 +7,7 @@ have the same keys; an update leaves out what has not changed, and ``models`` an
     s   {model's place: state}        state: [breaker (0 closed, 1 open, 2 half-open), until, score, success,
                                       latency_ms, in_flight, samples, note, note's end]; times: epoch seconds or 0
     p   [point]                       point: [at, width, score, success, latency_ms, ok, failed, score, …], by model
+                                      (in the whole, ``at`` is from ``t`` on: negative)
     b   [ok, failed, ok, …]           attempts since the last point, model by model
     g   [[at, model's place, breaker]]               a lane changes its colour
     e   [[at, model's place, kind, words]]           a mark on a lane: probe, hand, fault, clear, cooling, out, back
@@ -129,7 +130,7 @@ class Board:
             "models": self.models,
             "names": self.names,
             "s": {str(place): state for place, state in enumerate(self._states)},
-            "p": [_point(point) for point in self.points.newest(_FIRST_POINTS)],
+            "p": [_point(point, round(now, 3)) for point in self.points.newest(_FIRST_POINTS)],
             "b": list(self._bucket),
             "g": sorted([round(at, 3), place, state] for place, lane in enumerate(self.lanes) for at, state in lane),
             "e": list(self.marks),
@@ -256,8 +257,8 @@ def _same(old: float, new: float) -> float:
     return old if abs(new - old) < _CLOCKS_S else round(new, 1)
 
 
-def _point(point: Point) -> list[Any]:
-    values: list[Any] = [round(point.at, 2), round(point.width, 2)]
+def _point(point: Point, zero: float = 0.0) -> list[Any]:
+    values: list[Any] = [round(point.at - zero, 2), round(point.width, 2)]
     for sample in point.samples:
         values += [_thousandths(sample.score), _thousandths(sample.success), _ms(sample.latency_s)]
         values += [sample.ok, sample.failed]

@@ -45,8 +45,9 @@ def write_offline(path: Path, publisher: Publisher, show: Sequence[str]) -> Path
     """
     whole = publisher.whole()
     counters = [[round(at, 2), counts] for at, counts in publisher.recorded()]
-    times = [point[0] - point[1] for point in whole["p"][:1]] + [change[0] for change in whole["g"][:1]]
-    start, end = min(times, default=whole["t"]), max(whole["at"], *(point[0] for point in whole["p"][-1:]), 0.0)
+    zero, points = whole["t"], whole["p"]
+    times = [zero + point[0] - point[1] for point in points[:1]] + [change[0] for change in whole["g"][:1]]
+    start, end = min(times, default=zero), max(whole["at"], *(zero + point[0] for point in points[-1:]), 0.0)
     counters.append([round(end, 2), {**whole["c"]}])
     data = {
         "whole": whole,

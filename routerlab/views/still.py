@@ -45,11 +45,12 @@ class Still(Picture):
         self._models: list[str] = list(whole["models"])
         self._names: list[str] = list(whole["names"])
         self._steps = max(20, min(100, _STEPS // max(1, len(self._models))))
-        self._end: float = max(whole["at"], *(point[0] for point in whole["p"][-1:]), 0.0) or whole["t"]
+        self._points = [[point[0] + whole["t"], *point[1:]] for point in whole["p"]]
+        self._end: float = max(whole["at"], *(point[0] for point in self._points[-1:]), 0.0) or whole["t"]
         self._start = self._begin()
 
     def _begin(self) -> float:
-        points, changes = self._whole["p"], self._whole["g"]
+        points, changes = self._points, self._whole["g"]
         times = [point[0] - point[1] for point in points[:1]] + [change[0] for change in changes[:1]]
         return float(max(self._end - _SPAN_S, min([*times, self._end - 10.0])))
 
@@ -159,7 +160,7 @@ class Still(Picture):
 
     def _bars(self, place: int) -> list[tuple[float, float, float, float]]:
         """Stretches of a lane: begin, end, attempts that succeeded and failed. A point each, or so many equal ones."""
-        points = [point for point in self._whole["p"] if point[0] >= self._start]
+        points = [point for point in self._points if point[0] >= self._start]
         bars = [(point[0] - point[1], point[0], point[5 + 5 * place], point[6 + 5 * place]) for point in points]
         if len(bars) <= self._steps:
             return bars
@@ -195,7 +196,7 @@ class Still(Picture):
 
     def _chart(self, theme: Theme, title: str, offset: int, top: float, label: Callable[[float], str]) -> Panel:
         colours = model_colours(self._models)
-        points = [point for point in self._whole["p"] if point[0] >= self._start]
+        points = [point for point in self._points if point[0] >= self._start]
         values = [point[2 + 5 * place + offset] for point in points for place in range(len(self._models))]
         top = top or max((value for value in values if value is not None), default=0) * 1.1 or 1000.0
         nodes = head(title, ", ".join(f"{name} {label(last)}" for name, last in self._last(offset)), theme)

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).parent
-NAMES = ("calls", "way_in", "streams", "window", "cache", "breaker", "records", "simulated", "first_reply")
+NAMES = ("calls", "way_in", "streams", "window", "cache", "breaker", "records", "simulated", "first_reply", "dashboard")
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 // Data comes as a whole and then in numbered updates; routerlab/views/board.py says what they hold.
 // Text is only ever put in as text, never as markup.
 
+const CSS = "STYLE"; // the text of board.css; a shared file has it in its head
 const STATES = ["closed", "open", "half-open"];
 const SIGNS = ["●", "○", "◐"];
 const COLOURS = ["#0072b2", "#e69f00", "#cc79a7", "#009e73", "#56b4e9", "#d55e00", "#8c6d31", "#8a8f98"];
@@ -82,7 +83,7 @@ class Store {
     const models = data.models;
     Object.assign(this, { n: data.n, at: data.at, models, names: data.names, c: data.c, b: data.b, x: data.x || {} });
     this.now = models.map((_, place) => data.s[place]);
-    this.points = data.p.slice();
+    this.points = data.p.map((point) => [point[0] + data.t, ...point.slice(1)]);
     this.lanes = models.map(() => [[0, 0]]);
     for (const [at, place, state] of data.g) this.lanes[place].push([at, state]);
     this.marks = data.e.slice();
@@ -565,7 +566,7 @@ class View {
       const first = this.root.querySelector("section");
       first.before(this.chips());
     }
-    el.append(this.root);
+    el.append(...(store.play ? [] : [h("style", {}, CSS)]), this.root);
     for (const name of ["open", "half", "failed"]) this.root.style.setProperty(`--hatch-${name}`, `url(#rlb${uid}-${name})`);
     this.watcher = new ResizeObserver(() => this.resize());
     this.watcher.observe(this.root);
