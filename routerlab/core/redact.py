@@ -6,9 +6,10 @@ import re
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
-__all__ = ["Private", "Redactor", "Secrets"]
+__all__ = ["MASK", "Private", "Redactor", "Secrets"]
 
-_MASK = "***"
+MASK = "***"
+"""What stands in the place of a secret."""
 _LONG = 8  # from this length on a secret is searched inside words and in its encoded forms too
 _SHORT = 4  # below this length there is nothing worth hiding, and every message would be full of masks
 _LEARNED = 32  # secrets that are remembered after they were fetched: the oldest of them have long expired
@@ -38,7 +39,7 @@ class Private(dict[str, Any]):
     """
 
     def __repr__(self) -> str:
-        return f"Private({', '.join(f'{key}={_MASK}' for key in self)})"
+        return f"Private({', '.join(f'{key}={MASK}' for key in self)})"
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         raise TypeError("what may hold secrets is not pickled")
@@ -106,7 +107,7 @@ class Redactor:
     'Authorization: Bearer ***'
     """
 
-    __slots__ = ("_longest", "_pattern", "_secrets", "_signs", "_version")
+    __slots__ = ("_begin", "_forms", "_longest", "_pattern", "_secrets", "_signs", "_version")
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._secrets = secrets if isinstance(secrets, Secrets) else Secrets(secrets)
@@ -119,6 +120,8 @@ class Redactor:
         self._longest = max(map(len, forms), default=0)
         self._signs = tuple({_sign(literal) for literal in found.values()})
         self._pattern = re.compile("|".join(forms), re.IGNORECASE)
+        self._forms = _by_beginning(found.values())
+        self._begin = re.compile(f"[{''.join(map(re.escape, self._forms))}]" if self._forms else "(?!)", re.IGNORECASE)
         self._version = version  # last: another thread may be reading
 
     def mask(self, text: str) -> str:
@@ -126,14 +129,43 @@ class Redactor:
         if self._version != self._secrets.version:
             self._learn()
         if any(map(_lower(text).__contains__, self._signs)):
-            text = self._pattern.sub(_MASK, text)
+            text = self._pattern.sub(MASK, text)
         return text
+
+    def may_begin_in(self, text: str) -> bool:
+        """Whether any character of a text could be the first one of a secret; cheap."""
+        if self._version != self._secrets.version:
+            self._learn()
+        return self._begin.search(text) is not None
+
+    def open_end(self, text: str) -> int:
+        """Where the part of a text begins that could be the first characters of a secret; its length: there is none.
+
+        A secret that the text ends in counts, too: more characters could make a longer one of it.
+        """
+        if self._version != self._secrets.version:
+            self._learn()
+        start = max(0, len(text) - 4 * self._longest)  # a beginning is no longer, backslashes and all
+        for match in self._pattern.finditer(text, start) if any(map(_lower(text).__contains__, self._signs)) else ():
+            if match.end() == len(text) or self._could_grow(text[match.start() :]):
+                return match.start()
+            start = match.end()
+        while (found := self._begin.search(text, start)) is not None:
+            if self._could_grow(text[found.start() :]):
+                return found.start()
+            start = found.start() + 1
+        return len(text)
+
+    def _could_grow(self, text: str) -> bool:
+        plain = _lower(text).replace("\\", "")
+        forms = self._forms.get(plain[:1], ())
+        return any(form.startswith(plain) and (form != plain or len(form) < _LONG) for form in forms)
 
     def redact(self, text: str) -> str:
         """``text`` without secrets, known ones and what looks like a key."""
         text = self.mask(text)
         if any(map(_lower(text).__contains__, _SIGNS)):
-            text = _GENERIC.sub(lambda match: (match["keep"] or "") + _MASK, text)
+            text = _GENERIC.sub(lambda match: (match["keep"] or "") + MASK, text)
         return text
 
     def excerpt(self, text: str, limit: int = 300) -> str:
@@ -179,6 +211,16 @@ def _forms(secret: str) -> Iterator[tuple[str, str]]:
         yield form, _escapable(form)
     for form in _base64_forms(secret.encode()):
         yield form, _escapable(form) + r"[\w+/-]?=*"  # the last character depends on what follows
+
+
+def _by_beginning(forms: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Forms in lower case and without backslashes, by their first character."""
+    found: dict[str, set[str]] = {}
+    for form in forms:
+        plain = _lower(form).replace("\\", "")
+        if plain:
+            found.setdefault(plain[0], set()).add(plain)
+    return {first: tuple(sorted(many)) for first, many in found.items()}
 
 
 def _escapable(form: str) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from typing import Protocol
 
 from routerlab.core import moves
@@ -16,6 +17,7 @@ from routerlab.core.errors import RequestError
 from routerlab.core.failures import CANCELLED, SUCCESS, Outcome, ProviderError, Verdict, classify
 from routerlab.core.route import Route
 from routerlab.core.strategies import Feedback
+from routerlab.core.stream_mask import StreamMask, without_half
 from routerlab.core.types import CompletionRequest, CompletionResponse, EmbeddingRequest, ModelSnapshot
 from routerlab.session.attempt import MISTAKE, Desk, Trial
 from routerlab.session.clocks import Watch
@@ -64,6 +66,7 @@ class Call:
         self._journal = Journal(desk.record, self.result)
         self._started, self._started_at = time.monotonic(), time.time()
         self._trial: Trial | None = None  # the latest
+        self._mask = StreamMask(desk.redactor)
         self._waited_s = 0.0  # before the attempt to come
         self._backoff_s = 0.0  # in all
         self._first_token: float | None = None
@@ -110,9 +113,11 @@ class Call:
             self._pool.learn(Feedback("chosen", action.model, before.at))
         self._injected |= self._desk.injected(action.model)
         hold = self._pool.policy.on_stream_failure == "buffer"
+        self._mask = StreamMask(self._desk.redactor)
         trial = self._trial = Trial(self._desk, action, self._new_record(action, before), before.at, hold=hold)
         verdict: Verdict = CANCELLED
         error: Exception | None = None
+        event: moves.Event = moves.Succeeded()
         try:
             await trial.send(self._request, self)
             verdict = SUCCESS
@@ -120,15 +125,16 @@ class Call:
             failure.__traceback__ = failure.__context__ = None  # their frames hold the request, with its key
             verdict, error = classify(failure), failure
             conceal(failure, self._desk.redactor)
-            return moves.Failed(failure)
+            event = moves.Failed(failure)
         except Exception as mistake:
             verdict, error = MISTAKE, mistake
             raise
         finally:
             self._settle(trial, permit, verdict, error)
-        for piece in trial.held:
+        for piece in trial.held if verdict is SUCCESS else ():
             await self.show(piece)
-        return moves.Succeeded()
+        await self._pass_on(Piece(self._mask.end(), action.model))
+        return event
 
     def _new_record(self, action: moves.Attempt, before: ModelSnapshot) -> AttemptRecord:
         waited, self._waited_s = self._waited_s, 0.0
@@ -153,7 +159,13 @@ class Call:
             self._shown.clear()
 
     async def show(self, piece: Piece, watch: Watch | None = None) -> None:
-        """Note a piece and pass it on; waits while the reader is behind."""
+        """Note a piece and pass it on, without secrets; waits while the reader is behind."""
+        text = self._mask.feed(piece)
+        await self._pass_on(piece if text is piece else Piece(text, piece.model, piece.restart), watch)
+
+    async def _pass_on(self, piece: Piece, watch: Watch | None = None) -> None:
+        if not piece and not piece.restart:
+            return
         if not self._shown or self._shown[-1][0] != piece.model:
             self._shown.append((piece.model, []))
         self._shown[-1][1].append(piece)
@@ -181,7 +193,8 @@ class Call:
             self._pool.learn(Feedback("answered" if verdict is SUCCESS else "failed", record.model, now))
         after = self._desk.health.snapshot(record.model, now)
         record.breaker_after, record.score_after = after.breaker, after.score
-        self._journal.attempt(record, "" if verdict is SUCCESS else trial.collector.text)
+        partial = "" if verdict is SUCCESS else without_half(trial.collector.text, self._desk.redactor)
+        self._journal.attempt(record, partial)
         self._journal.events(events)
         self._dropped |= trial.dropped
 
@@ -196,6 +209,8 @@ class Call:
         if isinstance(result.response, CompletionResponse) and not self._request.stream:
             result.parts = [(finish.model or "", result.response.text)]
         text = "".join(part for _, part in result.parts)
+        if isinstance(result.response, CompletionResponse) and result.response.text != text:
+            result.response = replace(result.response, text=text)  # what was shown
         if finish.error is not None:
             result.error = self._complete(finish.error, text, now)
         first = None if self._first_token is None else self._wall(self._first_token)

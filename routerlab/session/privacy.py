@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from routerlab.core.failures import ProviderError
 from routerlab.core.redact import Redactor
+from routerlab.core.stream_mask import without_half
 from routerlab.core.types import CompletionResponse, EmbeddingResponse
 
 __all__ = ["conceal", "masked"]
@@ -20,7 +21,7 @@ _OF_EMBEDDINGS = ("served_model", "raw")
 
 def conceal(error: ProviderError, redactor: Redactor) -> None:
     """Take secrets out of an error, whoever wrote the connector that raised it."""
-    error.message, error.code = redactor.redact(error.message), redactor.redact(error.code)
+    error.message, error.code = (without_half(redactor.redact(text), redactor) for text in (error.message, error.code))
     error.args = (error.message,)
     if error.__cause__ is not None:
         error.__cause__.args = _masked(error.__cause__.args, redactor)
@@ -32,6 +33,8 @@ def masked(response: Response, redactor: Redactor) -> Response:
     Returns:
         ``response`` itself, almost always: looking through it costs little, and only a find is put together anew.
     """
+    if isinstance(response, CompletionResponse) and (text := without_half(response.text, redactor)) != response.text:
+        response = replace(response, text=text)
     names = _OF_EMBEDDINGS if isinstance(response, EmbeddingResponse) else _OF_CHATS
     told = {name: getattr(response, name) for name in names}
     texts = "\0".join(_texts(told))
