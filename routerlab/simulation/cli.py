@@ -137,7 +137,7 @@ def _load(path: str) -> Mapping[str, Any]:
 
 def _greet(server: SimulatedServer, api_key: str | None, out: TextIO) -> None:
     body = json.dumps({"model": next(iter(server.models)), "messages": [{"role": "user", "content": "Hello"}]})
-    key = f" -H 'Authorization: Bearer {api_key}'" if api_key else ""
+    key = ' -H "Authorization: Bearer $KEY"' if api_key else ""  # the key itself stays out of logs
     out.write(
         f"Simulated models at {server.url()}: {', '.join(server.models)}\n"
         f"Try: curl {server.url()}/chat/completions{key} -H 'Content-Type: application/json' -d '{body}'\n"
