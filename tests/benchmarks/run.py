@@ -14,7 +14,10 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).parent
-NAMES = ("calls", "way_in", "streams", "window", "cache", "breaker", "records", "simulated", "first_reply", "dashboard")
+NAMES = (
+    *("calls", "way_in", "streams", "window", "cache", "breaker", "records", "simulated", "first_reply"),
+    *("dashboard", "masking"),
+)
 
 
 def main() -> None:
