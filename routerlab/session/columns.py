@@ -11,23 +11,44 @@ import math
 import sys
 from array import array
 from collections import deque
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from routerlab.session.rows import decoded
 from routerlab.session.tables import Column, Table
 
-__all__ = ["NO_BOOL", "NO_INT", "ColumnTable", "FrozenTable"]
+__all__ = ["NO_BOOL", "NO_INT", "NO_SMALL", "ColumnTable", "FrozenTable", "Words"]
 
 _CHUNK_ROWS = 512
 NO_INT = -(2**63)
 """What stands in a packed column of whole numbers where there is none; `RowMaker` lets none so small pass."""
+NO_SMALL = -(2**31)
+"""The same where 32 bits are enough."""
 NO_BOOL = -1
 """The same in a packed column of 0 and 1."""
-_NAMES_MAX = 4096
 _FIRST = {"attempts": ("attempt", 1), "decisions": ("step", 0), "candidates": ("step", 0)}  # of a call
 
 _Chunk = tuple[Sequence[Any], ...]
+
+
+class Words(Sequence[Any]):
+    """A column of few different values: each of them once, and for each row which one it is."""
+
+    __slots__ = ("codes", "words")
+
+    def __init__(self, values: Iterable[Any]) -> None:
+        known: dict[Any, int] = {}
+        self.codes = array("H", [known.setdefault(value, len(known)) for value in values])  # a chunk has 512 rows
+        self.words = tuple(word if word is None else sys.intern(word) for word in known)
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def __getitem__(self, row: Any) -> Any:
+        return self.words[self.codes[row]]
+
+    def __iter__(self) -> Iterator[Any]:
+        return map(self.words.__getitem__, self.codes)
 
 
 class ColumnTable:
@@ -54,7 +75,6 @@ class ColumnTable:
         self._recent_bytes = 0
         self._bytes = 0
         self._sized = [i for i, column in enumerate(table.columns) if column.type in ("text", "json")]
-        self._names: dict[str, str] = {}
 
     def append(self, values: tuple[Any, ...]) -> None:
         """Add one row, as `RowMaker` makes it."""
@@ -86,10 +106,8 @@ class ColumnTable:
         return self.freeze().columns(last=n)
 
     def _pack(self) -> None:
-        if len(self._names) > _NAMES_MAX:
-            self._names = {}
         columns = zip(self.table.columns, zip(*self._recent, strict=True), strict=True)
-        chunk = tuple(_packed(column, values, self._names) for column, values in columns)
+        chunk = tuple(_packed(column, values) for column, values in columns)
         self._chunks.append((len(self._recent), self._recent_bytes, chunk))
         self._bytes += self._recent_bytes
         self._recent, self._recent_bytes = [], 0
@@ -160,17 +178,16 @@ class FrozenTable:
             return piece["call_id"]
         return (call for call, number in zip(piece["call_id"], piece[name], strict=True) if number == first)
 
-    def packed(self) -> dict[str, Sequence[Any]]:
-        """All rows, oldest first: numbers in arrays, NaN, `NO_INT` or `NO_BOOL` where there is none; else lists."""
-        found: dict[str, Sequence[Any]] = {}
+    def packed(self) -> Iterator[tuple[str, list[Sequence[Any]]]]:
+        """All rows, oldest first, column by column, each in pieces.
+
+        Numbers are in arrays, NaN, `NO_INT`, `NO_SMALL` or `NO_BOOL` where there is none; names are `Words`, the rest
+        is in lists.
+        """
         for index, column in enumerate(self._table.columns):
             parts = [chunk[index] for chunk in self._chunks]
-            parts.append(_packed(column, [row[index] for row in self._rows], {}))
-            whole = array(parts[-1].typecode) if isinstance(parts[-1], array) else []
-            for part in parts:
-                whole.extend(part)
-            found[column.name] = decoded(column, whole) if column.type == "json" else whole
-        return found
+            parts.append(_packed(column, [row[index] for row in self._rows]))
+            yield column.name, [decoded(column, part) for part in parts] if column.type == "json" else parts
 
 
 def _newest(chunks: list[_Chunk], rows: int) -> list[_Chunk]:
@@ -182,24 +199,35 @@ def _newest(chunks: list[_Chunk], rows: int) -> list[_Chunk]:
     return chunks[start:]
 
 
-def _packed(column: Column, values: Sequence[Any], names: dict[str, str]) -> Sequence[Any]:
+def _packed(column: Column, values: Sequence[Any]) -> Sequence[Any]:
     match column.type:
         case "float" | "time":
-            return array("d", [math.nan if value is None else value for value in values])
+            return _numbers("d", values, math.nan)
         case "int":
-            return array("q", [NO_INT if value is None else value for value in values])
+            return _numbers("q", values, NO_INT)
+        case "small":
+            return _numbers("i", values, NO_SMALL)
         case "bool":
-            return array("b", [NO_BOOL if value is None else value for value in values])
+            return _numbers("b", values, NO_BOOL)
         case "name":
-            return [names.setdefault(value, value) for value in values]
+            return Words(values)
         case _:
             return values
+
+
+def _numbers(typecode: str, values: Sequence[Any], none: float) -> array[Any]:
+    try:
+        return array(typecode, values)
+    except TypeError:  # some are missing
+        return array(typecode, [none if value is None else value for value in values])
 
 
 def _unpacked(column: Column, values: Sequence[Any]) -> Iterable[Any]:
     match column.type:
         case "int":
             return [None if value == NO_INT else value for value in values]
+        case "small":
+            return [None if value == NO_SMALL else value for value in values]
         case "bool":
             return [None if value == NO_BOOL else value for value in values]
         case _:

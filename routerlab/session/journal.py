@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from routerlab.core.decisions import Decision
@@ -15,9 +15,7 @@ from routerlab.session.results import AttemptRecord, CallResult
 
 __all__ = ["Journal", "Record", "Span", "call_row", "decision_row", "event_row"]
 
-Record = Callable[[str, Mapping[str, Any], str | None], None]
-
-_ATTEMPT_COLUMNS = tuple(field.name for field in fields(AttemptRecord))
+Record = Callable[[str, Mapping[str, Any] | AttemptRecord, str | None], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +41,7 @@ class Journal:
         self._result = result
         self._written = 0
 
-    def _record(self, table: str, row: Mapping[str, Any]) -> None:
+    def _record(self, table: str, row: Mapping[str, Any] | AttemptRecord) -> None:
         self._to(table, row, self._result.spec.run_id)
 
     def decisions(self, decisions: Sequence[Decision]) -> None:
@@ -66,7 +64,7 @@ class Journal:
     def attempt(self, attempt: AttemptRecord, partial_text: str = "") -> None:
         """Write one attempt; `partial_text` is what a failed stream had brought."""
         self._result.attempts.append(attempt)
-        self._record("attempts", {name: getattr(attempt, name) for name in _ATTEMPT_COLUMNS})
+        self._record("attempts", attempt)
         if partial_text:
             text = {"call_id": attempt.call_id, "attempt": attempt.attempt, "request": None, "reply": partial_text}
             self._record("texts", text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import warnings
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
@@ -55,12 +55,12 @@ class Recorder:
         """From now on hand rows to this store, too."""
         self.store, self.store_all = store, store_all
 
-    def add(self, table: str, row: Mapping[str, Any], *, run_id: str | None = None) -> None:
+    def add(self, table: str, row: Mapping[str, Any] | object, *, run_id: str | None = None) -> None:
         """Record one row.
 
         Args:
             table: its name.
-            row: column to value; what is missing is None.
+            row: column to value, what is missing is None; or an object that has every column as an attribute.
             run_id: the run that the row belongs to, for tables without such a column (its texts and decisions go to
                 the store of runs, too).
 
@@ -69,12 +69,13 @@ class Recorder:
             TypeError: a value of another type than its column's.
             StoreError: the store did not take the row (it is in memory all the same).
         """
-        values = self._makers[table](row)
+        maker = self._makers[table]
+        values = maker(row) if isinstance(row, Mapping) else maker.of(row)
         with self._lock:
             self._memory[table].append(values)
             self.version += 1
         store = self.store
-        if store is None or not (self.store_all or run_id or row.get("run_id") or table in _RUN_TABLES):
+        if store is None or not (self.store_all or run_id or table in _RUN_TABLES or _run_of(row)):
             return
         try:
             store.put_values(table, values)
@@ -107,7 +108,7 @@ class Recorder:
             warnings.warn(f"{error}; what follows is from memory", RuntimeWarning, stacklevel=2)
             return self._from_memory(table, where)
 
-    def packed(self, table: str) -> dict[str, Sequence[Any]] | None:
+    def packed(self, table: str) -> Iterator[tuple[str, list[Sequence[Any]]]] | None:
         """What `columns` gives, packed as `FrozenTable.packed` says; None where the rows are not all in memory."""
         if TABLES[table].replaces or (self.store is not None and self._store_has(self.store, table, {})):
             return None
@@ -204,6 +205,10 @@ class Recorder:
                 raise KeyError(f"table {table!r} has no column {name}")
             columns = _taken(columns, [i for i, value in enumerate(columns[name]) if value in allowed])
         return columns
+
+
+def _run_of(row: Mapping[str, Any] | object) -> Any:
+    return row.get("run_id") if isinstance(row, Mapping) else getattr(row, "run_id", None)
 
 
 def _latest(columns: Mapping[str, Sequence[Any]], key: Sequence[str]) -> list[int]:

@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from math import isnan
 from numbers import Integral, Real
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from routerlab.session.tables import Column, Table
@@ -18,7 +19,7 @@ __all__ = ["RowMaker", "decoded"]
 
 _as_json = json.JSONEncoder(ensure_ascii=False, default=str).encode
 _PLANS_MAX = 4096  # forgotten beyond that: a table has a few dozen in practice
-_INT_MAX = 2**63 - 1
+_INT_MAX, _SMALL_MAX = 2**63 - 1, 2**31 - 1
 
 
 class _Plan(NamedTuple):
@@ -26,12 +27,13 @@ class _Plan(NamedTuple):
 
     Attributes:
         words: strings that need a look: they must be encodable.
-        counts: whole numbers that need a look: they must fit into 64 bits.
+        counts, smalls: whole numbers that need a look: they must fit into 64 or 32 bits.
         steps: what turns another value into the one to keep.
     """
 
     words: tuple[int, ...]
     counts: tuple[int, ...]
+    smalls: tuple[int, ...]
     steps: tuple[tuple[int, Callable[[Any], Any]], ...]
 
 
@@ -49,6 +51,7 @@ class RowMaker:
         self._known = frozenset(table.names)
         self._redact = redact
         self._plans: dict[tuple[type, ...], _Plan] = {}
+        self._read = attrgetter(*table.names)
 
     def __call__(self, row: Mapping[str, Any]) -> tuple[Any, ...]:
         """The values in the table's order; what is missing is None.
@@ -64,7 +67,13 @@ class RowMaker:
         if not row.keys() <= self._known:
             unknown = ", ".join(sorted(map(str, row.keys() - self._known)))
             raise KeyError(f"table {self._table.name!r} has no column {unknown}")
-        values: list[Any] = list(map(row.get, self._order))
+        return self._made(list(map(row.get, self._order)))
+
+    def of(self, record: object) -> tuple[Any, ...]:
+        """The same for an object that has every column as an attribute."""
+        return self._made(list(self._read(record)))
+
+    def _made(self, values: list[Any]) -> tuple[Any, ...]:
         kinds = tuple(map(type, values))
         plan = self._plans.get(kinds) or self._plan(kinds)
         for index in plan.words:
@@ -73,22 +82,27 @@ class RowMaker:
         for index in plan.counts:
             if not -_INT_MAX <= values[index] <= _INT_MAX:
                 raise OverflowError(f"{values[index]} needs more than 64 bits")
+        for index in plan.smalls:
+            if not -_SMALL_MAX <= values[index] <= _SMALL_MAX:
+                raise OverflowError(f"{values[index]} needs more than 32 bits")
         for index, step in plan.steps:
             values[index] = step(values[index])
         return tuple(values)
 
     def _plan(self, kinds: tuple[type, ...]) -> _Plan:
-        words, counts, steps = [], [], []
+        words, counts, smalls, steps = [], [], [], []
         for index, (column, kind) in enumerate(zip(self._table.columns, kinds, strict=True)):
             if kind is str and column.type in ("id", "name"):
                 words.append(index)
             elif kind is int and column.type == "int":
                 counts.append(index)
+            elif kind is int and column.type == "small":
+                smalls.append(index)
             elif kind is not type(None) and (step := self._step(column, kind)) is not None:
                 steps.append((index, step))
         if len(self._plans) >= _PLANS_MAX:
             self._plans.clear()
-        plan = self._plans[kinds] = _Plan(tuple(words), tuple(counts), tuple(steps))
+        plan = self._plans[kinds] = _Plan(tuple(words), tuple(counts), tuple(smalls), tuple(steps))
         return plan
 
     def _step(self, column: Column, kind: type) -> Callable[[Any], Any] | None:
@@ -101,6 +115,8 @@ class RowMaker:
                 return _encodable
             case "int" if issubclass(kind, Integral):
                 return _int64
+            case "small" if issubclass(kind, Integral):
+                return _int32
             case "float" | "time" if issubclass(kind, float):
                 return None
             case "float" | "time" if issubclass(kind, Real):
@@ -129,6 +145,13 @@ def _int64(value: Any) -> int:
     number = int(value)
     if not -_INT_MAX <= number <= _INT_MAX:
         raise OverflowError(f"{number} needs more than 64 bits")
+    return number
+
+
+def _int32(value: Any) -> int:
+    number = int(value)
+    if not -_SMALL_MAX <= number <= _SMALL_MAX:
+        raise OverflowError(f"{number} needs more than 32 bits")
     return number
 
 

@@ -30,7 +30,7 @@ from routerlab.session.needs import needs_of
 from routerlab.session.pipe import Pipe
 from routerlab.session.prices import cost_usd, price_of
 from routerlab.session.recorder import Recorder
-from routerlab.session.results import CallResult, CallSpec
+from routerlab.session.results import AttemptRecord, CallResult, CallSpec
 
 __all__ = ["Session", "StreamCall"]
 
@@ -241,7 +241,7 @@ class Session:
         for event in events:
             self.record("events", event_row(event, None))
 
-    def record(self, table: str, row: Mapping[str, Any], run_id: str | None = None) -> None:
+    def record(self, table: str, row: Mapping[str, Any] | AttemptRecord, run_id: str | None = None) -> None:
         """Write a row down. A full disk must not take an answer away: the first failure is told as a warning."""
         try:
             self.recorder.add(table, row, run_id=run_id)

@@ -26,7 +26,7 @@ APPLICATION_ID = 0x524C4142  # "RLAB", so that another program's database is nev
 _BUSY_S = 10.0
 _CHECKED_BYTES = 64 * 2**20  # a whole check reads the whole file
 _SIDE_FILES = ("-wal", "-shm", "-journal")
-_AFFINITY = {"int": "INTEGER", "bool": "INTEGER", "float": "REAL", "time": "REAL"}
+_AFFINITY = {"int": "INTEGER", "small": "INTEGER", "bool": "INTEGER", "float": "REAL", "time": "REAL"}
 
 
 def open_file(path: Path) -> sqlite3.Connection:

@@ -11,9 +11,9 @@ from typing import Literal
 
 __all__ = ["TABLES", "Column", "ColumnType", "Table"]
 
-ColumnType = Literal["id", "name", "text", "json", "int", "float", "time", "bool"]
+ColumnType = Literal["id", "name", "text", "json", "int", "small", "float", "time", "bool"]
 """``id``: a string that hardly repeats; ``name``: one of few strings; ``text``: free text, redacted before it is kept;
-``json``: any JSON value, redacted too; ``time``: seconds since 1970; ``int``: 64 bits with a sign.
+``json``: any JSON value, redacted too; ``time``: seconds since 1970; ``int``: 64 bits with a sign; ``small``: 32 bits.
 """
 
 
@@ -59,7 +59,7 @@ _CALLS = """
 call_id           id     names the request in every table
 run_id            name   the run that it belongs to; None outside one
 item_id           id     the dataset's item
-repeat            int    which repetition of the item, from 0
+repeat            small  which repetition of the item, from 0
 variant           name   the arm of a run: model, pool or variant
 purpose           name   what it was for: chat, replay, judge, traffic, …
 pool              name   the pool that routed it
@@ -78,8 +78,8 @@ cached_tokens     int    the part of the prompt that the provider had cached
 reasoning_tokens  int    the part of the completion that was reasoning
 cost_usd          float  US dollars; None where the price or the usage is unknown
 cached            bool   whether our own cache answered
-attempts          int    requests sent for it
-failovers         int    changes of model
+attempts          small  requests sent for it
+failovers         small  changes of model
 scheduled_at      time   when it was due
 started_at        time   when work on it began
 first_token_at    time   first text, tool call or reasoning of a stream
@@ -97,7 +97,7 @@ simulated         bool   whether a simulated model answered
 _ATTEMPTS = """
 call_id           id     the request
 run_id            name   the run that it belongs to; None outside one
-attempt           int    number within the call, from 1
+attempt           small  number within the call, from 1
 model             name   provider/model that it was sent to
 provider          name   its provider
 reason            name   why this model now: selected, probe, retry, failover, restart or cooled
@@ -106,7 +106,7 @@ ended_at          time   when it ended
 latency_s         float  seconds from sent to ended
 ttft_s            float  seconds to the first token of a stream
 outcome           name   ok, truncated, retryable, move_on, client_error, cancelled or rejected
-status            int    HTTP status, where there was one
+status            small  HTTP status, where there was one
 error_type        name   class of the failure
 error_message     text   the provider's words, redacted and capped
 retry_after_s     float  seconds that the provider asked to wait
@@ -121,7 +121,7 @@ completion_tokens int    output tokens
 cost_usd          float  US dollars; None where unknown
 chars             int    characters of text received
 maybe_billed      bool   whether a failed request may have been billed
-malformed_events  int    events of the stream that were skipped
+malformed_events  small  events of the stream that were skipped
 """
 
 _EVENTS = """
@@ -137,7 +137,7 @@ call_id           id     the request that brought it about
 
 _DECISIONS = """
 call_id           id     the request
-step              int    number of the decision within the call, from 0
+step              small  number of the decision within the call, from 0
 chosen            name   provider/model; None where no model could serve
 probability       float  of this choice under the strategy
 strategy          name   who chose; probe or pinned where no strategy was asked
@@ -146,7 +146,7 @@ seed              int    of the lab; the generator is made of it, the call and t
 
 _CANDIDATES = """
 call_id           id     the request
-step              int    the decision
+step              small  the decision
 model             name   provider/model
 score             float  what the strategy gave it; higher is better
 eligible          bool   whether it could be chosen
@@ -155,7 +155,7 @@ excluded_because  text   why not
 
 _TEXTS = """
 call_id           id     the request
-attempt           int    number within the call; None: the final request and reply
+attempt           small  number within the call; None: the final request and reply
 request           json   messages or inputs, and parameters
 reply             text   the text received
 """
@@ -183,7 +183,7 @@ metadata          json   the item's other fields
 _SCORES = """
 run_id            name   the run
 item_id           id     the dataset's item
-repeat            int    which repetition, from 0
+repeat            small  which repetition, from 0
 variant           name   the arm of the run
 scorer            name   who scored
 value             float  the score

@@ -1,30 +1,33 @@
 """Records as DataFrames: the promised columns in the promised order, with explicit types, empty or not.
 
-Types are pandas' nullable ones (``Int64``, ``Float64``, ``boolean``, ``string``), so that a missing value never turns a
-count into a float; ``…_at`` columns are UTC datetimes; JSON columns hold Python objects.
+Types are pandas' nullable ones (``Int64``, ``Int32``, ``Float64``, ``boolean``, ``string``), so that a missing value
+never turns a count into a float; what repeats (models, outcomes, …) is ``category``; ``…_at`` columns are UTC
+datetimes; JSON columns hold Python objects.
 """
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
 
 from routerlab.experiments.prompts import prompt_text
-from routerlab.session.columns import NO_BOOL, NO_INT
+from routerlab.session.columns import NO_BOOL, NO_INT, NO_SMALL, Words
 from routerlab.session.tables import TABLES, ColumnType
 
 __all__ = ["RecordSource", "calls_frame", "frame", "run_frame", "table_frame", "to_frame"]
 
-_DTYPES = {"id": "string", "name": "string", "text": "string", "json": "object", "int": "Int64", "float": "Float64",
-           "bool": "boolean"}  # fmt: skip
+_DTYPES = {"id": "string", "name": "category", "text": "string", "json": "object", "int": "Int64", "small": "Int32",
+           "float": "Float64", "bool": "boolean"}  # fmt: skip
+_NUMPY = {"int": "int64", "small": "int32", "float": "float64", "time": "float64", "bool": "int8"}
 _RUN_FIRST: dict[str, ColumnType] = {
     "item_id": "id",
     "model": "name",
-    "repeat": "int",
+    "repeat": "small",
     "variant": "name",
     "status": "name",
 }
@@ -36,8 +39,8 @@ class RecordSource(Protocol):
     def columns(self, table: str, where: Mapping[str, Any] | None = None) -> dict[str, list[Any]]:
         """A table's rows, oldest first, as one list a column; `where`: only those with these values."""
 
-    def packed(self, table: str) -> dict[str, Sequence[Any]] | None:
-        """The same, numbers as arrays; None where only `columns` has them."""
+    def packed(self, table: str) -> Iterator[tuple[str, list[Sequence[Any]]]] | None:
+        """The same column by column, in packed pieces; None where only `columns` has them."""
 
     def gone(self, table: str) -> int:
         """How many of its rows are no longer there."""
@@ -58,7 +61,10 @@ def frame(recorder: RecordSource, table: str, where: Mapping[str, Any] | None = 
     """
     types = {column.name: column.type for column in TABLES[table].columns}
     packed = None if where else recorder.packed(table)
-    made = to_frame(recorder.columns(table, where) if packed is None else packed, types)
+    if packed is None:
+        made = to_frame(recorder.columns(table, where), types)
+    else:  # one column after the other: what is packed is let go of as it is read
+        made = pd.DataFrame({name: _from_parts(parts, types[name]) for name, parts in packed}, copy=False)
     made.attrs.update(table=table, gone=recorder.gone(table))
     return made
 
@@ -121,9 +127,33 @@ def to_frame(columns: Mapping[str, Sequence[Any]], types: Mapping[str, ColumnTyp
     return pd.DataFrame({name: _series(columns[name], kind) for name, kind in types.items()})
 
 
+def _from_parts(parts: Sequence[Sequence[Any]], kind: ColumnType) -> pd.Series[Any]:
+    """A packed column."""
+    if isinstance(parts[0], Words):
+        return _from_words(parts)  # type: ignore[arg-type]
+    if isinstance(parts[0], array):
+        numbers = [np.frombuffer(memoryview(part), dtype=_NUMPY[kind]) for part in parts]  # type: ignore[arg-type]
+        return _from_array(np.concatenate(numbers), kind)
+    return _series(list(chain.from_iterable(parts)), kind)
+
+
+def _from_words(parts: Sequence[Words]) -> pd.Series[Any]:
+    words = sorted({word for part in parts for word in part.words if word is not None})
+    place = {word: code for code, word in enumerate(words)} | {None: -1}
+    small = np.int8 if len(words) < 127 else np.int32
+    codes = [
+        np.array([place[word] for word in part.words], dtype=small)[np.frombuffer(part.codes, dtype=np.uint16)]
+        for part in parts
+        if len(part)
+    ]
+    whole: Any = np.concatenate(codes) if codes else np.empty(0, dtype=small)
+    return pd.Series(pd.Categorical.from_codes(whole, categories=pd.Index(words, dtype="str")))
+
+
 def _series(values: Sequence[Any], kind: ColumnType) -> pd.Series[Any]:
-    if isinstance(values, array):
-        return _from_array(np.array(values), kind)
+    if kind == "name":
+        words = sorted({value for value in values if value is not None})
+        return pd.Series(pd.Categorical(values, categories=pd.Index(words, dtype="str")))
     if kind == "time":  # whole microseconds: floats this large are good for about a quarter of one
         stamps = pd.array([None if value is None else round(value * 1e6) for value in values], dtype="Int64")
         return pd.Series(pd.to_datetime(stamps, unit="us", utc=True)).astype("datetime64[us, UTC]")
@@ -135,6 +165,8 @@ def _from_array(numbers: np.ndarray[Any, Any], kind: ColumnType) -> pd.Series[An
     match kind:
         case "int":
             return pd.Series(pd.arrays.IntegerArray(numbers, numbers == NO_INT))
+        case "small":
+            return pd.Series(pd.arrays.IntegerArray(numbers, numbers == NO_SMALL))
         case "bool":
             return pd.Series(pd.arrays.BooleanArray(numbers == 1, numbers == NO_BOOL))
         case "time":

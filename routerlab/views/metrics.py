@@ -17,7 +17,7 @@ from routerlab.views.frames import RecordSource, frame, to_frame
 __all__ = ["failovers_away", "health", "metrics", "window_seconds"]
 
 _METRICS: dict[str, ColumnType] = {
-    "model": "name",
+    "model": "id",
     "calls": "int",
     "answered": "int",
     "attempts": "int",
@@ -36,8 +36,8 @@ _METRICS: dict[str, ColumnType] = {
     "injected": "bool",
 }
 _HEALTH: dict[str, ColumnType] = {
-    "model": "name",
-    "breaker": "name",
+    "model": "id",
+    "breaker": "id",
     "seconds_to_probe": "float",
     "score": "float",
     "success_rate": "float",
@@ -45,13 +45,13 @@ _HEALTH: dict[str, ColumnType] = {
     "samples": "int",
     "in_flight": "int",
     "cooling_s": "float",
-    "out_because": "name",
+    "out_because": "id",
     "remaining_requests": "int",
     "remaining_tokens": "int",
     "price_input": "float",
     "price_output": "float",
     "context_window": "int",
-    "features": "name",
+    "features": "id",
 }
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _NOT_COUNTED = {"cancelled", "rejected"}

@@ -189,7 +189,7 @@ class Run:
 
         if by not in {"model", "variant"}:
             raise ConfigurationError(f'by={by!r}: expected "model" or "variant"')
-        types: dict[str, ColumnType] = {by: "name"}
+        types: dict[str, ColumnType] = {by: "id"}
         types |= dict.fromkeys(("calls", "ok", "failed"), "int")
         types |= dict.fromkeys(("success", "success_low", "success_high"), "float")
         types |= {"failovers": "int", "p50_latency_s": "float", "p95_latency_s": "float"}

@@ -11,6 +11,7 @@ import pytest
 
 from routerlab.core.errors import StoreError
 from routerlab.session.recorder import Recorder
+from routerlab.session.results import AttemptRecord
 from routerlab.session.store import Store
 
 
@@ -161,3 +162,39 @@ def test_a_full_disk_is_said_survived_and_counted(tmp_path: Path) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         store.close()
+
+
+def test_what_is_new_is_read_once_and_the_newest_of_it() -> None:
+    recorder = Recorder(max_records=5_000)
+    for number in range(700):
+        recorder.add("attempts", {"call_id": f"c{number}", "attempt": 1, "model": "a/b"})
+    mark, rows = recorder.since("attempts", 0, limit=10, columns=["call_id", "model"])
+    assert mark == 700
+    assert rows == {"call_id": [f"c{number}" for number in range(690, 700)], "model": ["a/b"] * 10}
+    assert recorder.since("attempts", mark)[1]["call_id"] == []
+    recorder.add("attempts", {"call_id": "new", "attempt": 1})
+    assert recorder.since("attempts", mark, columns=["call_id"]) == (701, {"call_id": ["new"]})
+
+
+def test_the_rows_of_a_call_are_found_wherever_they_lie() -> None:
+    recorder = Recorder(max_records=50_000)
+    for number in range(5_000):
+        for attempt in (1, 2):
+            recorder.add("attempts", {"call_id": f"c{number}", "attempt": attempt, "model": f"a/{attempt}"})
+        for model in ("a/1", "a/2", "a/3"):
+            recorder.add("candidates", {"call_id": f"c{number}", "step": 0, "model": model})
+    for number in (0, 2_499, 4_999, 170, 171):  # 170 and 171 lie on both sides of a chunk's border
+        found = recorder.find("attempts", [f"c{number}"])
+        assert (found["call_id"], found["attempt"]) == ([f"c{number}"] * 2, [1, 2])
+        assert recorder.find("candidates", [f"c{number}"])["model"] == ["a/1", "a/2", "a/3"]
+    both = recorder.find("attempts", ["c4998", "c7"])
+    assert both["call_id"] == ["c7", "c7", "c4998", "c4998"], "oldest first"
+    assert recorder.find("attempts", ["nobody"])["call_id"] == []
+
+
+def test_an_object_with_the_columns_as_attributes_is_a_row() -> None:
+    recorder = Recorder()
+    record = AttemptRecord("c1", None, 1, "a/b", "a", "selected", 1_800_000_000.0, error_message="x")
+    recorder.add("attempts", record)
+    assert recorder.columns("attempts")["model"] == ["a/b"]
+    assert recorder.columns("attempts")["error_message"] == ["x"]

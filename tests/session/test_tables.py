@@ -37,14 +37,14 @@ def test_every_column_is_explained_and_every_key_is_a_column() -> None:
         assert set(table.key) <= set(table.names)
         for column in table.columns:
             assert column.meaning
-            assert column.type in ("id", "name", "text", "json", "int", "float", "time", "bool"), column
+            assert column.type in ("id", "name", "text", "json", "int", "float", "time", "bool", "small"), column
 
 
 EVERY = Table(
     "every",
     tuple(
         Column(kind, kind, "…")  # type: ignore[arg-type]
-        for kind in ("id", "name", "text", "json", "int", "float", "time", "bool")
+        for kind in ("id", "name", "text", "json", "int", "float", "time", "bool", "small")
     ),
 )
 
@@ -56,6 +56,7 @@ def full_row(number: int) -> dict[str, object]:
         "text": "x" * (number % 7),
         "json": {"n": [number]},
         "int": number,
+        "small": number,
         "float": number / 3,
         "time": 1e9 + number,
         "bool": number % 2 == 0,
@@ -131,6 +132,8 @@ def test_not_a_number_is_missing() -> None:
         ({"bool": 1}, TypeError, "every.bool takes bool, not int"),
         ({"float": "0.1"}, TypeError, "every.float takes float, not str"),
         ({"int": 2**63}, OverflowError, "64 bits"),
+        ({"small": 2**31}, OverflowError, "32 bits"),
+        ({"small": "1"}, TypeError, "every.small takes small, not str"),
     ],
 )
 def test_a_row_that_does_not_fit_is_refused(row: dict[str, object], error: type[Exception], words: str) -> None:
@@ -143,7 +146,7 @@ def test_rows_are_plain_utf8_and_without_secrets() -> None:
     row = make(
         {"text": "key sk-1 \ud800 ü\U0001f600", "json": {"a": "sk-1"}, "name": "a\udfff", "float": 1, "id": "sk-1"}
     )
-    assert row == ("sk-1", "a\ufffd", "key *** \ufffd ü\U0001f600", '{"a": "***"}', None, 1.0, None, None)
+    assert row == ("sk-1", "a\ufffd", "key *** \ufffd ü\U0001f600", '{"a": "***"}', None, 1.0, None, None, None)
     assert type(row[5]) is float
 
 
