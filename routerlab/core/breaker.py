@@ -141,7 +141,17 @@ class CircuitBreaker:
     'closed'
     """
 
-    __slots__ = ("_epoch", "_failures", "_open_for", "_open_until", "_probes", "_state", "_successes", "config")
+    __slots__ = (
+        "_epoch",
+        "_failures",
+        "_lease_s",
+        "_open_for",
+        "_open_until",
+        "_probes",
+        "_state",
+        "_successes",
+        "config",
+    )
 
     def __init__(self, config: BreakerConfig | None = None) -> None:
         self.config = config or BreakerConfig()
@@ -150,6 +160,7 @@ class CircuitBreaker:
         self._failures = 0
         self._successes = 0
         self._open_until = self._open_for = 0.0
+        self._lease_s = max(self.config.reset_timeout, _MIN_LEASE_S)
         self._probes: dict[Permit, None] = {}  # a dict for its order: the oldest probe comes first
 
     def try_acquire(self, now: float, lease_s: float | None = None) -> Permit | None:
@@ -167,9 +178,7 @@ class CircuitBreaker:
             ConfigurationError: (a ``ValueError``) the lease is not a positive finite number.
         """
         if lease_s is None:
-            lease_s = self.config.reset_timeout
-            if lease_s < _MIN_LEASE_S:  # noqa: PLR1730 - max() would be a fifth of an admission
-                lease_s = _MIN_LEASE_S
+            lease_s = self._lease_s
         else:
             _require_seconds("lease_s", lease_s)
         if self._state is _CLOSED:
@@ -196,6 +205,8 @@ class CircuitBreaker:
         Raises:
             CircuitOpenError: no request may go now; ``remaining`` says for how long.
         """
+        if self._state is _CLOSED and lease_s is None:  # the usual way, without a second call
+            return Permit(self._epoch, _CLOSED, now + self._lease_s)
         permit = self.try_acquire(now, lease_s)
         if permit is None:
             raise CircuitOpenError(self.remaining(now), name)
@@ -212,6 +223,10 @@ class CircuitBreaker:
         Returns:
             The move that this caused, if any.
         """
+        if permit is not None and permit.state is _CLOSED and permit.epoch is self._epoch and not permit.settled:
+            permit.settled = True  # the usual way: what `_settle` would say
+            self._failures = 0
+            return None
         if not self._settle(permit, now):
             return None
         self._failures = 0
