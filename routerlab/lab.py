@@ -7,12 +7,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from routerlab.core.errors import ConfigurationError, RouterLabError
+from routerlab.core.errors import RouterLabError
 from routerlab.core.redact import Private, Redactor
 from routerlab.session.closing import close_forgotten, close_with
 from routerlab.session.config import LabConfig, load_config
 from routerlab.session.recorder import Recorder
-from routerlab.session.results import CallResult, CallSpec
+from routerlab.session.results import CallResult
 from routerlab.session.session import Session
 from routerlab.session.specs import Prompt, chat_spec, embed_spec, limit_s
 from routerlab.session.store import Store
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from routerlab.views.trace import Trace
 
 __all__ = ["Lab"]
-
-_RUN_STORE = ".routerlab/runs.db"
 
 
 class Lab:
@@ -302,10 +300,12 @@ class Lab:
             The run: ``df``, ``summary()``, ``plot()``, ``report()``. An interrupt stops it and returns what it has.
         """
         from routerlab.views.progress import watch
+        from routerlab.views.start import start_replay
 
         options = {"scorers": scorers, "concurrency": concurrency, "repeats": repeats, "budget_usd": budget_usd}
         options |= {"name": name, "system": system, "stream": stream, "deadline_s": limit_s(deadline)}
-        run = self._start_run(dataset, models, pool, params, options)
+        keep = not self._no_store
+        run = start_replay(self._live, dataset, models, pool=pool, params=params, options=options, keep=keep)
         return watch(run) if wait else run
 
     async def areplay(self, dataset: Dataset | Any, models: Sequence[str] | None = None, **options: Any) -> Run:
@@ -313,42 +313,6 @@ class Lab:
         run = self.replay(dataset, models, **{**options, "wait": False})
         await run.finished()
         return run
-
-    def _start_run(
-        self,
-        dataset: Any,
-        models: Sequence[str] | None,
-        pool: str | None,
-        params: Mapping[str, Any],
-        options: Mapping[str, Any],
-    ) -> Run:
-        from routerlab.experiments.datasets import load_dataset
-        from routerlab.experiments.plan import Arm, ReplayPlan
-        from routerlab.experiments.replay import Replay
-        from routerlab.experiments.scorers import resolve_scorers
-        from routerlab.views.run import Run
-
-        self._session.check_open()  # before a store is opened that nobody would close
-        if isinstance(dataset, (str, Path)):
-            raise ConfigurationError(f"{str(dataset)!r} is not a dataset yet: pass rl.load_dataset({str(dataset)!r})")
-        names = [models] if isinstance(models, str) else list(models or ())
-        arms = [Arm(name, model=name) for name in names]
-        if not arms:
-            arms = [Arm(self._session.pool_for(CallSpec(pool=pool))[0].name, pool=pool)]
-        for arm in arms:
-            self._session.pool_for(CallSpec(pool=arm.pool, model=arm.model))  # a wrong name is told now, not per item
-        given = {name: value for name, value in options.items() if value is not None}
-        given["scorers"] = resolve_scorers(options["scorers"])
-        plan = ReplayPlan(load_dataset(dataset), arms, params=dict(params), **given)
-        self._keep_runs()
-        session, mask = self._session, self._session.desk.redactor.mask
-        return Run.start(Replay(plan, call=session.call, recorder=session.recorder, mask=mask), session, self._live)
-
-    def _keep_runs(self) -> None:
-        """Runs survive the kernel even where the lab has no store of its own."""
-        recorder = self._session.recorder
-        if recorder.store is None and not self._no_store:
-            recorder.attach(Store(_RUN_STORE, store_text=self.config.store_text), store_all=False)
 
     def traffic(
         self, rate: str | float = "3/s", *, prompts: Sequence[str] | None = None, seed: int = 0, **options: Any
