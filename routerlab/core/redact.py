@@ -132,11 +132,12 @@ class Redactor:
             text = self._pattern.sub(MASK, text)
         return text
 
-    def may_begin_in(self, text: str) -> bool:
-        """Whether any character of a text could be the first one of a secret; cheap."""
+    @property
+    def beginning(self) -> re.Pattern[str]:
+        """Finds what could be the first character of a secret known by now; where it finds none, there is none."""
         if self._version != self._secrets.version:
             self._learn()
-        return self._begin.search(text) is not None
+        return self._begin
 
     def open_end(self, text: str) -> int:
         """Where the part of a text begins that could be the first characters of a secret; its length: there is none.

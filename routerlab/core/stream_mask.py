@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from routerlab.core.redact import MASK, Redactor
 
 __all__ = ["StreamMask", "without_half"]
@@ -26,22 +28,22 @@ class StreamMask:
     ('so ', 'coral')
     """
 
-    __slots__ = ("_before", "_held", "_redactor")
+    __slots__ = ("_before", "_begins", "_held", "_redactor")
 
     def __init__(self, redactor: Redactor) -> None:
         self._redactor = redactor
+        self._begins: Callable[[str], object] | None = None  # asked for when the first piece is there: its key is known
         self._held = ""
         self._before = ""  # the last character shown: a short secret counts only where it stands alone
 
     def feed(self, text: str) -> str:
         """What may be shown now, of this piece and of what was held back before."""
-        if not self._held:
-            if not self._redactor.may_begin_in(text):
-                self._before = text[-1:] or self._before
-                return text
-            whole = text
-        else:
-            whole = self._held + text
+        if self._begins is None:
+            self._begins = self._redactor.beginning.search
+        if not self._held and self._begins(text) is None:
+            self._before = text[-1:] or self._before
+            return text
+        whole = self._held + text
         cut = self._redactor.open_end(whole)
         self._held = whole[cut:]
         return self._show(whole[:cut])

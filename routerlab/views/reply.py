@@ -1,4 +1,7 @@
-"""What a chat or an embedding call gives back."""
+"""What a chat or an embedding call gives back.
+
+What draws is imported when something is drawn: the first reply of a process does not wait for it.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from routerlab.core.types import CompletionResponse, EmbeddingResponse, TokenUsage
 from routerlab.session.results import CallResult
-from routerlab.views.markup import page_part
-from routerlab.views.svg import escape_text
-from routerlab.views.trace import Trace
 from routerlab.views.words import count, marks, money, seconds
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from routerlab.views.trace import Trace
 
 __all__ = ["EmbeddingReply", "Reply"]
 
@@ -62,6 +64,8 @@ class _Answer:
     @cached_property
     def trace(self) -> Trace:
         """What the call went through: attempts, breakers, decisions."""
+        from routerlab.views.trace import Trace
+
         return Trace.of(self._result)
 
     @property
@@ -77,6 +81,9 @@ class _Answer:
         return " · ".join(part for part in parts if part)
 
     def _box(self, content: str) -> str:
+        from routerlab.views.markup import page_part
+        from routerlab.views.svg import escape_text
+
         footer = f'<div style="color:var(--rl-muted);font-size:12px;margin-top:6px">{escape_text(self._footer())}</div>'
         return page_part(content + footer)
 
@@ -137,6 +144,8 @@ class Reply(_Answer):
         return f"<Reply {_short(self.text)} from {self._footer()}>"
 
     def _repr_html_(self) -> str:
+        from routerlab.views.svg import escape_text
+
         tools = "".join(f"<div><code>{escape_text(_tool(call))}</code></div>" for call in self.tool_calls)
         cut = "" if self.finish_reason in {None, "stop", "tool_calls"} else f"<div>[{escape_text(self._ended())}]</div>"
         return self._box(f'<div style="white-space:pre-wrap">{escape_text(self.text)}</div>{tools}{cut}')
