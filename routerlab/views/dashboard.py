@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from routerlab.views.front import has_page
+from routerlab.views.front import has_page, kernel
 from routerlab.views.offline import write_offline
 from routerlab.views.publisher import Publisher
 from routerlab.views.still import Still
@@ -20,6 +21,8 @@ __all__ = ["ALL", "Dashboard"]
 ALL = ("counters", "runs", "breakers", "scores", "failovers", "controls")
 """The sections of the whole dashboard, from the top."""
 
+_in_cells: dict[str, list[tuple[Any, weakref.ref[Dashboard]]]] = {}
+"""Which cell has shown which dashboards, in which execution."""
 _VIEW = "application/vnd.jupyter.widget-view+json"
 
 
@@ -122,11 +125,25 @@ class Dashboard:
         if not has_page():
             print(self)  # noqa: T201 - a terminal shows text
             return
+        self._take_place()
         if not self._closed:
             view = {_VIEW: {"version_major": 2, "version_minor": 0, "model_id": self.widget.model_id}, "text/plain": ""}
             self._views.append(display(view, raw=True, display_id=True))  # type: ignore[no-untyped-call]
         self._drawn = self.publisher.board.number
         self._stills.append(display(self.still, display_id=True))  # type: ignore[no-untyped-call]
+
+    def _take_place(self) -> None:
+        """Where this very cell has shown a dashboard before, that one is over."""
+        parent = kernel().get_parent() if kernel() is not None else {}
+        cell, execution = parent.get("metadata", {}).get("cellId"), parent.get("header", {}).get("msg_id")
+        if cell is None:
+            return
+        earlier = [(when, ref()) for when, ref in _in_cells.get(cell, ())]
+        for when, dashboard in earlier:
+            if when != execution and dashboard is not None and dashboard is not self:
+                dashboard.close()
+        now = [(when, weakref.ref(one)) for when, one in earlier if when == execution and one is not None]
+        _in_cells[cell] = [*now, (execution, weakref.ref(self))]
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         bundle: dict[str, Any] = self.still._repr_mimebundle_()

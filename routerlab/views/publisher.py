@@ -73,6 +73,7 @@ class Publisher:
         self._kept: list[Dashboard] = []
         self._drawn_at = 0.0
         self._pictures = 0
+        self._drawing: asyncio.Task[None] | None = None
         self._running: frozenset[str] = frozenset()
 
     # -- any thread ----------------------------------------------------------------------------------------------------
@@ -182,17 +183,27 @@ class Publisher:
                 self.publish()
                 await asyncio.sleep(_EVERY_S)
                 if self._pictures_are_due(time.monotonic()):
-                    await asyncio.to_thread(self._draw)
+                    drawing = self._drawing = asyncio.create_task(asyncio.to_thread(self._draw))
+                    drawing.add_done_callback(_seen)
         finally:
             self._job = None
             if self.session.closed:
-                self._tell(self.board.update(*self._news(), {**self.board.extras, "closed": True}))
+                self._say_goodbye()
+
+    def _say_goodbye(self) -> None:
+        """The last words, and a picture of them; then nothing holds the panels any more."""
+        self._tell(self.board.update(*self._news(), {**self.board.extras, "closed": True}))
+        try:
+            self._draw()
+        except Exception:  # noqa: BLE001 - a process that exits may have no front end any more
+            _log.debug("the last picture could not be shown", exc_info=True)
+        self._shown, self._kept = [], []
 
     def _pictures_are_due(self, now: float) -> bool:
         """When a run has ended, when it has become quiet, and now and then while it has not."""
         running = frozenset(run["id"] for run in self.board.extras.get("runs", ()) if run["status"] == "running")
         ended, self._running = bool(self._running - running), running
-        if not any(owner.outdated for owner in self._kept):
+        if not any(owner.outdated for owner in self._kept) or (self._drawing and not self._drawing.done()):
             return False
         pause = _PICTURE_S[min(self._pictures, len(_PICTURE_S) - 1)]
         if not (ended or time.time() - self.board.at > _SETTLED_S or now - self._drawn_at > pause):
@@ -203,7 +214,7 @@ class Publisher:
 
     def _draw(self) -> None:
         for owner in list(self._kept):
-            if owner.outdated and not self.session.closed:
+            if owner.outdated:
                 owner.freeze()
 
     def publish(self) -> None:
@@ -253,3 +264,9 @@ class Publisher:
                     shown.wants_whole = False
                 if update is not None:
                     shown.face.tick = update
+
+
+def _seen(task: asyncio.Task[None]) -> None:
+    """What a picture failed of is told below the surface: a lab that is closed meanwhile is no news."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _log.debug("a picture could not be drawn anew", exc_info=error)

@@ -192,6 +192,22 @@ def test_a_cell_that_is_run_again_leaves_one_lab_and_one_dashboard(open_cells):
     sheet.calm()
 
 
+def test_a_dashboard_that_is_shown_again_takes_the_place_of_the_old_one(open_cells):
+    sheet = open_cells("import gc, routerlab as rl\nlab = rl.Lab.demo()\nlab.traffic('20/s');", "lab.dashboard()")
+    sheet.run()
+    run_cell = "() => window.jupyterapp.commands.execute('notebook:run-cell')"
+    for _ in range(3):
+        sheet.page.locator(".jp-Notebook .jp-CodeCell").nth(1).click()
+        sheet.page.evaluate(run_cell)
+        sheet.wait(f"() => {KERNEL}.status === 'idle' && document.querySelectorAll('.rlb').length === 1")
+    moves(sheet)
+    sheet.do("kept = lab._live.publisher._kept; assert len(kept) == 1 and len(lab._live.publisher._shown) == 1, kept")
+    sheet.do("lab.close()")
+    sheet.do("assert not lab._live.publisher._kept and not lab._live.publisher._shown")
+    sheet.wait("() => document.querySelector('.rlb-status').textContent.includes('closed')")
+    sheet.calm()
+
+
 def test_small_panels_stand_alone_and_close(open_cells):
     sheet = open_cells(
         LAB,
