@@ -66,6 +66,8 @@ class Replay:
         self._ended: float | None = None
         self._lanes = Lanes(len(plan.dataset), len(plan.arms), plan.repeats)
         self._workers: list[asyncio.Task[None]] = []
+        self._unkept: list[dict[str, Any]] = []  # rows that are not on disk yet
+        self._keeping: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping = False
 
@@ -106,6 +108,10 @@ class Replay:
             for worker in self._workers:
                 worker.cancel()
             await asyncio.gather(*self._workers, return_exceptions=True)
+            if self._keeping is not None:
+                await asyncio.gather(self._keeping, return_exceptions=True)
+        if self._keeping is not None:
+            self._keeping.result()
         for worker in done:
             if not worker.cancelled() and (error := worker.exception()):
                 raise error
@@ -123,6 +129,8 @@ class Replay:
 
     async def _worker(self) -> None:
         while not self._stopping:
+            if self._keeping is not None and self._keeping.done():
+                self._keeping.result()  # a full disk ends the run
             if self._over_budget():
                 return
             unit, wait_s = self._lanes.take(self._clock())
@@ -150,9 +158,19 @@ class Replay:
         if self._pause(unit, result):
             return
         row = self._rows[unit.key] = self._row(item, unit, result)
-        self._count(row)
         if row["status"] == "ok" and self.plan.scorers:
             await self._score(item, row)
+        self._unkept.append(row)
+        if self._keeping is None or self._keeping.done():
+            self._keeping = asyncio.create_task(self._keep())
+
+    async def _keep(self) -> None:
+        """Count rows once they are on disk: many with one commit, and nobody waits for it but the end of the run."""
+        while self._unkept:
+            rows, self._unkept = self._unkept, []
+            await self._records.kept()
+            for row in rows:
+                self._count(row)
 
     def _spec(self, item: Item, unit: Unit) -> CallSpec:
         plan, arm = self.plan, self.plan.arms[unit.arm]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from concurrent.futures import Future
 from typing import Any, Protocol
 
 from routerlab.experiments.items import Item
@@ -20,6 +22,9 @@ class Records(Protocol):
     def add(self, table: str, row: Mapping[str, Any]) -> None:
         """Keep one row."""
 
+    def barrier(self) -> Future[None]:
+        """A future that is done once every row so far is on disk; it fails where that fails."""
+
 
 class RunRecords:
     """Writes the tables ``runs``, ``items`` and ``scores`` for one run.
@@ -32,6 +37,14 @@ class RunRecords:
     def __init__(self, plan: ReplayPlan, recorder: Records) -> None:
         self._plan, self._recorder = plan, recorder
         self._items: set[str] = set()
+
+    async def kept(self) -> None:
+        """Wait until everything so far is on disk.
+
+        Raises:
+            StoreError: it could not be written.
+        """
+        await asyncio.wrap_future(self._recorder.barrier())
 
     def run(self, status: str, created_at: float) -> None:
         """The run's own row; a later one takes the place of an earlier one."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
 
 import pytest
 
-from routerlab.core.errors import ConfigurationError, NoModelAvailableError, ProviderUnavailableError
+from routerlab.core.errors import ConfigurationError, NoModelAvailableError, ProviderUnavailableError, StoreError
 from routerlab.core.types import CompletionResponse
 from routerlab.experiments.datasets import load_dataset
 from routerlab.experiments.lanes import Lanes, Unit
@@ -20,10 +21,18 @@ Call = Callable[[CallSpec], Awaitable[CallResult]]
 
 
 class Book:
-    """Keeps rows in lists."""
+    """Keeps rows in lists; `disk` is what a barrier waits for."""
 
     def __init__(self) -> None:
         self.tables: dict[str, list[dict]] = {}
+        self.barriers: list[Future] = []
+        self.slow = False
+
+    def barrier(self):
+        self.barriers.append(Future())
+        if not self.slow:
+            self.barriers[-1].set_result(None)
+        return self.barriers[-1]
 
     def add(self, table, row):
         self.tables.setdefault(table, []).append(dict(row))
@@ -382,3 +391,44 @@ def test_a_conversation_is_sent_whole_and_shown_by_its_last_question():
     asyncio.run(replay.run())
     assert list(specs[0].messages) == talk
     assert replay.rows()[0]["prompt"] == "three"
+
+
+def test_a_row_counts_once_it_is_on_disk():
+    book = Book()
+    book.slow = True
+
+    async def main():
+        run = Replay(plan(arms=(Arm("a", model="sim/a"),)), call=at_once, recorder=book)
+        going = asyncio.create_task(run.run())
+        for _ in range(50):
+            await asyncio.sleep(0)
+        sent, counted = len(run._rows), run.progress.done
+        while not going.done():
+            for barrier in book.barriers:
+                if not barrier.done():
+                    barrier.set_result(None)
+            await asyncio.sleep(0)
+        return sent, counted, run
+
+    sent, counted, run = asyncio.run(main())
+    assert (sent, counted) == (6, 0), "nobody waits for the disk, and nothing is done before"
+    assert (run.status, run.progress.done) == ("done", 6)
+    assert len(book.barriers) < 6, "many rows with one commit"
+
+
+def test_a_disk_that_is_full_ends_the_run():
+    book = Book()
+    book.slow = True
+
+    async def main():
+        run = Replay(plan(), call=at_once, recorder=book)
+        going = asyncio.create_task(run.run())
+        for _ in range(50):
+            await asyncio.sleep(0)
+        book.barriers[0].set_exception(StoreError("no space"))
+        with pytest.raises(StoreError, match="no space"):
+            await going
+        return run
+
+    run = asyncio.run(main())
+    assert (run.status, run.progress.done) == ("failed", 0)
