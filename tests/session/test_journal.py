@@ -31,7 +31,11 @@ def rows():
 @pytest.fixture
 def journal(rows):
     result = CallResult("c1", CallSpec(run_id="r1"))
-    return Journal(lambda table, row, run_id: rows.append((table, dict(row), run_id)), result)
+
+    def keep(table, row, run_id):
+        rows.append((table, row if isinstance(row, AttemptRecord) else dict(row), run_id))
+
+    return Journal(keep, result)
 
 
 def attempt(number=1, model="p/m", **values):
