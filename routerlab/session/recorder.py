@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from routerlab.core.errors import StoreError
-from routerlab.session.columns import ColumnTable
+from routerlab.session.columns import ColumnTable, FrozenTable
 from routerlab.session.rows import RowMaker
 from routerlab.session.store import Store
 from routerlab.session.tables import TABLES
@@ -30,8 +30,9 @@ class Recorder:
         store_all: whether the store gets every row, or only those of runs.
         redact: takes free text, returns it without secrets.
 
-    Attributes:
-        version: grows with every row; a view that saw it can tell whether there is anything new.
+    A row for the store is checked at once; one for memory alone in company, when a chunk of rows is packed or read.
+    Either way nothing wrong is kept, and the error names the row; it comes from the `add` that finds it, which need not
+    be the one that brought it, or as a warning from a reader.
     """
 
     def __init__(
@@ -43,7 +44,6 @@ class Recorder:
         store_all: bool = True,
         redact: Callable[[str], str] | None = None,
     ) -> None:
-        self.version = 0
         self.store = store
         self.store_all = store_all
         self._lock = threading.Lock()
@@ -66,23 +66,33 @@ class Recorder:
 
         Raises:
             KeyError: an unknown table or column.
-            TypeError: a value of another type than its column's.
+            TypeError, OverflowError: a value that its column does not take, in this row or in one that was added
+                before; that row is kept nowhere, this one is, unless it is the one.
             StoreError: the store did not take the row (it is in memory all the same).
         """
-        maker = self._makers[table]
-        values = maker(row) if isinstance(row, Mapping) else maker.of(row)
+        maker, memory, store = self._makers[table], self._memory[table], self.store
+        values = maker.enter(row)
+        if store is not None and not (self.store_all or run_id or table in _RUN_TABLES or maker.run_of(values)):
+            store = None
+        if store is not None:
+            values = maker.check(values)
         with self._lock:
-            self._memory[table].append(values)
-            self.version += 1
-        store = self.store
-        if store is None or not (self.store_all or run_id or table in _RUN_TABLES or _run_of(row)):
-            return
-        try:
-            store.put_values(table, values)
-        except StoreError:
-            with self._lock:
-                self._refused[table] += 1
-            raise
+            memory.append(values)
+        if store is not None:
+            try:
+                store.put_values(table, values)
+            except StoreError:
+                with self._lock:
+                    self._refused[table] += 1
+                raise
+        if memory.refused and (error := self._told(memory)) is not None:
+            raise error
+
+    @property
+    def version(self) -> int:
+        """Grows with every row; a view that saw it can tell whether there is anything new."""
+        with self._lock:
+            return sum(memory.seen for memory in self._memory.values())
 
     def columns(self, table: str, where: Mapping[str, Any] | None = None) -> dict[str, list[Any]]:
         """The rows of a table as one list a column, oldest first, each row once.
@@ -112,15 +122,11 @@ class Recorder:
         """What `columns` gives, packed as `FrozenTable.packed` says; None where the rows are not all in memory."""
         if TABLES[table].replaces or (self.store is not None and self._store_has(self.store, table, {})):
             return None
-        with self._lock:
-            frozen = self._memory[table].freeze()
-        return frozen.packed()
+        return self._frozen(table).packed()
 
     def tail(self, table: str, n: int) -> dict[str, list[Any]]:
         """The newest `n` rows in memory, oldest first."""
-        with self._lock:
-            frozen = self._memory[table].freeze()
-        return frozen.columns(last=n)
+        return self._frozen(table).columns(last=n)
 
     def since(
         self, table: str, mark: int, *, limit: int = 5000, columns: Sequence[str] | None = None
@@ -136,23 +142,19 @@ class Recorder:
         Returns:
             The mark for the next time, and the rows, oldest first.
         """
-        with self._lock:
-            memory = self._memory[table]
-            end = memory.appended
-            if end == mark:
-                return end, {name: [] for name in columns or TABLES[table].names}
-            frozen = memory.freeze()
-        return end, frozen.columns(last=min(end - mark, limit), names=columns)
+        if self.count(table) == mark:
+            return mark, {name: [] for name in columns or TABLES[table].names}
+        frozen = self._frozen(table)
+        return frozen.end, frozen.columns(last=min(frozen.end - mark, limit), names=columns)
 
     def find(self, table: str, call_ids: Sequence[str]) -> dict[str, list[Any]]:
         """The rows of some calls among the newest in memory, as columns, oldest first; the store is not asked."""
-        with self._lock:
-            frozen = self._memory[table].freeze()
-        return frozen.of_calls(call_ids)
+        return self._frozen(table).of_calls(call_ids)
 
     def count(self, table: str) -> int:
         """How many rows were added in this session, those that are gone included."""
-        return self._memory[table].appended
+        with self._lock:
+            return self._memory[table].appended
 
     def gone(self, table: str) -> int:
         """How many rows of this session `columns` no longer shows."""
@@ -186,15 +188,29 @@ class Recorder:
         if self.store is not None:
             self.store.close()
 
+    def _frozen(self, table: str) -> FrozenTable:
+        memory = self._memory[table]
+        with self._lock:
+            frozen = memory.freeze()
+        if memory.refused and (error := self._told(memory)) is not None:
+            warnings.warn(str(error), RuntimeWarning, stacklevel=4)
+        return frozen
+
+    def _told(self, memory: ColumnTable) -> Exception | None:
+        """The first of the errors that wait to be told; their number is in it where there are more."""
+        with self._lock:
+            refused, memory.refused = memory.refused, []
+        if len(refused) > 1:
+            return type(refused[0])(f"{refused[0]}, and {len(refused) - 1} more")
+        return refused[0] if refused else None
+
     def _store_has(self, store: Store, table: str, where: Mapping[str, Any]) -> bool:
         if not (self.store_all or table in _RUN_TABLES or where.get("run_id")):
             return False
         return store.keeps(table) or (table == "items" and not self._memory[table])
 
     def _from_memory(self, table: str, where: Mapping[str, Any]) -> dict[str, list[Any]]:
-        with self._lock:
-            frozen = self._memory[table].freeze()
-        columns = frozen.columns()
+        columns = self._frozen(table).columns()
         if TABLES[table].replaces:
             columns = _taken(columns, _latest(columns, TABLES[table].key))
         for name, wanted in where.items():
@@ -205,10 +221,6 @@ class Recorder:
                 raise KeyError(f"table {table!r} has no column {name}")
             columns = _taken(columns, [i for i, value in enumerate(columns[name]) if value in allowed])
         return columns
-
-
-def _run_of(row: Mapping[str, Any] | object) -> Any:
-    return row.get("run_id") if isinstance(row, Mapping) else getattr(row, "run_id", None)
 
 
 def _latest(columns: Mapping[str, Sequence[Any]], key: Sequence[str]) -> list[int]:

@@ -242,13 +242,19 @@ class Session:
             self.record("events", event_row(event, None))
 
     def record(self, table: str, row: Mapping[str, Any] | AttemptRecord, run_id: str | None = None) -> None:
-        """Write a row down. A full disk must not take an answer away: the first failure is told as a warning."""
+        """Write a row down. Neither a full disk nor a value that no column takes may take an answer away.
+
+        Warns:
+            RuntimeWarning: the store failed (told once), or a row was left out.
+        """
         try:
             self.recorder.add(table, row, run_id=run_id)
         except StoreError as error:
             if self.store_error is None:
                 self.store_error = error
                 warnings.warn(f"{error}; records are kept in memory only", RuntimeWarning, stacklevel=2)
+        except (TypeError, OverflowError) as error:
+            warnings.warn(f"a record is incomplete: {error}", RuntimeWarning, stacklevel=2)
 
     def _settings(self) -> list[ModelSettings]:
         """Breaker and latency target come from the first declared pool that holds a model, else from ``routing``."""

@@ -47,6 +47,10 @@ class Table:
         """The columns' names, in order."""
         return tuple(column.name for column in self.columns)
 
+    def places(self, *types: ColumnType) -> tuple[int, ...]:
+        """Where the columns of these types stand, from 0."""
+        return tuple(place for place, column in enumerate(self.columns) if column.type in types)
+
 
 def _table(name: str, columns: str, key: str = "", *, replaces: bool = False) -> Table:
     """Read lines of ``name type meaning``."""

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from routerlab.experiments.prompts import prompt_text
-from routerlab.session.columns import NO_BOOL, NO_INT, NO_SMALL, Words
+from routerlab.session.packing import NO_BOOL, NO_INT, NO_SMALL, Words
 from routerlab.session.tables import TABLES, ColumnType
 
 __all__ = ["RecordSource", "calls_frame", "frame", "run_frame", "table_frame", "to_frame"]
@@ -127,7 +127,7 @@ def to_frame(columns: Mapping[str, Sequence[Any]], types: Mapping[str, ColumnTyp
     return pd.DataFrame({name: _series(columns[name], kind) for name, kind in types.items()})
 
 
-def _from_parts(parts: Sequence[Sequence[Any]], kind: ColumnType) -> pd.Series[Any]:
+def _from_parts(parts: Sequence[Sequence[Any]], kind: ColumnType) -> Any:
     """A packed column."""
     if isinstance(parts[0], Words):
         return _from_words(parts)  # type: ignore[arg-type]
@@ -137,17 +137,17 @@ def _from_parts(parts: Sequence[Sequence[Any]], kind: ColumnType) -> pd.Series[A
     return _series(list(chain.from_iterable(parts)), kind)
 
 
-def _from_words(parts: Sequence[Words]) -> pd.Series[Any]:
+def _from_words(parts: Sequence[Words]) -> pd.Categorical:
     words = sorted({word for part in parts for word in part.words if word is not None})
     place = {word: code for code, word in enumerate(words)} | {None: -1}
-    small = np.int8 if len(words) < 127 else np.int32
+    small = np.min_scalar_type(-1 - len(words))
     codes = [
-        np.array([place[word] for word in part.words], dtype=small)[np.frombuffer(part.codes, dtype=np.uint16)]
+        np.array([place[word] for word in part.words], dtype=small)[np.asarray(memoryview(part.codes))]  # type: ignore[arg-type]
         for part in parts
         if len(part)
     ]
     whole: Any = np.concatenate(codes) if codes else np.empty(0, dtype=small)
-    return pd.Series(pd.Categorical.from_codes(whole, categories=pd.Index(words, dtype="str")))
+    return pd.Categorical.from_codes(whole, categories=pd.Index(words, dtype="str"))
 
 
 def _series(values: Sequence[Any], kind: ColumnType) -> pd.Series[Any]:
@@ -157,21 +157,25 @@ def _series(values: Sequence[Any], kind: ColumnType) -> pd.Series[Any]:
     if kind == "time":  # whole microseconds: floats this large are good for about a quarter of one
         stamps = pd.array([None if value is None else round(value * 1e6) for value in values], dtype="Int64")
         return pd.Series(pd.to_datetime(stamps, unit="us", utc=True)).astype("datetime64[us, UTC]")
+    if _DTYPES[kind] == "string":  # by way of numpy: half the time
+        return pd.Series(pd.array(np.array(values, dtype=object), dtype="string"), copy=False)
     return pd.Series(values, dtype=_DTYPES[kind])
 
 
-def _from_array(numbers: np.ndarray[Any, Any], kind: ColumnType) -> pd.Series[Any]:
+def _from_array(numbers: np.ndarray[Any, Any], kind: ColumnType) -> Any:
     """A packed column; the same as from a list, at a tenth of the time and memory."""
     match kind:
         case "int":
-            return pd.Series(pd.arrays.IntegerArray(numbers, numbers == NO_INT))
+            return pd.arrays.IntegerArray(numbers, numbers == NO_INT)
         case "small":
-            return pd.Series(pd.arrays.IntegerArray(numbers, numbers == NO_SMALL))
+            return pd.arrays.IntegerArray(numbers, numbers == NO_SMALL)
         case "bool":
-            return pd.Series(pd.arrays.BooleanArray(numbers == 1, numbers == NO_BOOL))
+            return pd.arrays.BooleanArray(numbers == 1, numbers == NO_BOOL)
         case "time":
             missing = np.isnan(numbers)
-            stamps = np.where(missing, 0, np.rint(numbers * 1e6)).astype("int64").view("datetime64[us]")
+            numbers[missing] = 0
+            numbers *= 1e6
+            stamps = np.rint(numbers, out=numbers).astype("int64").view("datetime64[us]")
             stamps[missing] = np.datetime64("NaT")
-            return pd.Series(pd.DatetimeIndex(stamps).tz_localize("UTC"))
-    return pd.Series(pd.arrays.FloatingArray(numbers, np.isnan(numbers)))
+            return pd.DatetimeIndex(stamps).tz_localize("UTC")
+    return pd.arrays.FloatingArray(numbers, np.isnan(numbers))

@@ -198,3 +198,57 @@ def test_an_object_with_the_columns_as_attributes_is_a_row() -> None:
     recorder.add("attempts", record)
     assert recorder.columns("attempts")["model"] == ["a/b"]
     assert recorder.columns("attempts")["error_message"] == ["x"]
+
+
+def test_a_wrong_value_among_many_rows_is_told_and_left_out() -> None:
+    """A row for memory alone is checked in company: the error comes later, but nothing wrong is ever kept."""
+    recorder = Recorder(max_records=100_000)
+    told = []
+    for number in range(3_000):
+        tokens: object = "12" if number == 5 else 2**63 if number == 1_500 else 12
+        try:
+            recorder.add("attempts", {"call_id": f"c{number}", "attempt": 1, "prompt_tokens": tokens})
+        except (TypeError, OverflowError) as error:
+            told.append(str(error))
+    assert len(told) == 2
+    assert "attempts.prompt_tokens takes int, not str" in told[0]
+    assert "call_id 'c5', attempt 1" in told[0]
+    assert "64 bits" in told[1]
+    assert "'c1500'" in told[1]
+    found = recorder.columns("attempts")
+    assert found["call_id"] == [f"c{number}" for number in range(3_000) if number not in (5, 1_500)]
+    assert set(found["prompt_tokens"]) == {12}
+    assert recorder.count("attempts") == 2_998
+    assert recorder.version == 3_000, "a view must see that something happened"
+
+
+def test_a_reader_that_finds_a_wrong_value_warns_and_shows_the_rest() -> None:
+    recorder = Recorder()
+    recorder.add("attempts", {"call_id": "good", "attempt": 1})
+    mark, _ = recorder.since("attempts", 0)
+    recorder.add("attempts", {"call_id": "bad", "committed": 1})
+    recorder.add("attempts", {"call_id": "worse", "committed": "yes"})
+    recorder.add("attempts", {"call_id": "late", "attempt": 1})
+    with pytest.warns(RuntimeWarning, match=r"attempts\.committed takes bool, not int: the row .*'bad'.*, and 1 more"):
+        mark, new = recorder.since("attempts", mark)
+    assert (mark, new["call_id"]) == (2, ["late"])
+    assert recorder.columns("attempts")["call_id"] == ["good", "late"], "told once"
+
+
+def test_a_wrong_row_for_the_store_is_refused_at_once(tmp_path: Path) -> None:
+    with Store(tmp_path / "s.db") as store:
+        recorder = Recorder(store=store)
+        with pytest.raises(TypeError, match=r"calls\.attempts takes small, not str"):
+            recorder.add("calls", {"call_id": "c", "attempts": "1"})
+        assert recorder.columns("calls")["call_id"] == []
+    assert recorder.tail("calls", 1)["call_id"] == []
+
+
+def test_what_is_recorded_is_what_it_was_then() -> None:
+    recorder = Recorder()
+    record = AttemptRecord("c1", None, 1, "a/b", "a", "selected", 1_800_000_000.0, outcome="ok")
+    row = {"call_id": "c1", "outcome": "ok"}
+    recorder.add("attempts", record)
+    recorder.add("calls", row)
+    record.outcome = row["outcome"] = "changed"
+    assert recorder.columns("attempts")["outcome"] == recorder.columns("calls")["outcome"] == ["ok"]

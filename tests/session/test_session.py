@@ -132,6 +132,13 @@ def test_an_unknown_name_names_the_nearest(make, spec, message):
     assert session.recorder.count("calls") == 0
 
 
+def test_a_record_that_does_not_fit_takes_no_answer_away(make):
+    session = make(config())
+    with pytest.warns(RuntimeWarning, match=r"a record is incomplete: events\.cause takes text, not list"):
+        session.record("events", {"kind": "breaker", "cause": ["x"]})
+    assert session.recorder.columns("events")["kind"] == []
+
+
 # -- explain -----------------------------------------------------------------------------------------------------------
 
 

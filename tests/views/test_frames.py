@@ -53,7 +53,7 @@ VALUES = {
 
 
 @pytest.mark.parametrize("table", TABLES)
-@pytest.mark.parametrize("rows", [1, 7, 600, 1025])
+@pytest.mark.parametrize("rows", [1, 7, 2_048, 4_100])
 def test_a_frame_of_packed_columns_is_the_one_of_lists(table, rows):
     recorder, draw = Recorder(), random.Random(rows)
     for _ in range(rows):
