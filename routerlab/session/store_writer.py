@@ -1,7 +1,9 @@
 """The one thread that writes to a store: rows go into a bounded queue and are committed in groups.
 
 What was put is in the queue until its commit has returned. When a commit fails (a full disk), the rows stay there, who
-waits for them hears the error, new rows are refused with it, and the thread tries again until there is room.
+waits for them hears the error, new rows are refused with it, and the thread tries again until there is room. The rows
+that say how a run ended are small and few: they are taken all the same, and tried alone where the rest does not fit, so
+that no file says of a run that a full disk ended that it is still running.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ _GROUP_ROWS = 500
 _BATCH_MAX = 5_000
 _QUEUE_MAX = 10_000
 _RETRY_S = 1.0
+_URGENT = "runs"  # a later row replaces an earlier one, so that writing one twice is harmless
 
 _writers: dict[Path, Writer] = {}
 _writers_lock = threading.Lock()
@@ -92,14 +95,16 @@ class Writer:
                 self.stop()
 
     def put(self, table: str, values: tuple[Any, ...], *, timeout: float) -> None:
-        """Queue one row; wait for room in the queue at most `timeout` seconds.
+        """Queue one row; wait for room in the queue at most `timeout` seconds (a run's own row waits for nothing).
 
         Raises:
-            StoreError: the row was not taken: the writer fails, has ended, or does not keep up.
+            StoreError: the row was not taken: the writer fails (a run's own row is taken), has ended, or does not keep
+                up.
         """
         with self._changed:
-            self._refuse()
-            if len(self._queue) >= _QUEUE_MAX:
+            if table != _URGENT or self.ended:
+                self._refuse()
+            if len(self._queue) >= _QUEUE_MAX and table != _URGENT:
                 self._changed.wait_for(lambda: len(self._queue) < _QUEUE_MAX or self._failing, timeout)
                 self._refuse()
                 if len(self._queue) >= _QUEUE_MAX:
@@ -209,6 +214,7 @@ class Writer:
             self._commit(batch)
         except (sqlite3.Error, OSError) as error:
             self._fail(error)
+            self._commit_urgent()
             with self._changed:
                 if self._stopping:
                     return False
@@ -242,6 +248,14 @@ class Writer:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
         self._beat = time.monotonic()
+
+    def _commit_urgent(self) -> None:
+        """Write what matters most without what does not fit; it stays queued, and is written again in its turn."""
+        with self._changed:
+            urgent = [row for row in self._queue if row[0] == _URGENT]
+        if urgent:
+            with suppress(sqlite3.Error, OSError):  # then it waits for room like the rest
+                self._commit(urgent)
 
     def _succeed(self, rows: int) -> None:
         with self._changed:

@@ -164,6 +164,29 @@ def test_a_full_disk_is_said_survived_and_counted(tmp_path: Path) -> None:
         store.close()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="limits the size of this process's files")
+def test_how_a_run_ended_is_written_where_the_rest_does_not_fit(tmp_path: Path) -> None:
+    """A run that a full disk ended stayed ``running`` in the file."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    store = Store(tmp_path / "s.db")
+    try:
+        recorder = Recorder(store=store)
+        recorder.add("runs", {"run_id": "r", "status": "running"})
+        recorder.flush()
+        resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, hard))
+        recorder.add("texts", {"call_id": "large", "reply": "x" * 2_000_000})
+        with pytest.raises(StoreError, match="cannot write"):
+            recorder.flush()
+        recorder.add("runs", {"run_id": "r", "status": "failed"})  # no error: it is taken
+        with pytest.raises(StoreError, match="2 rows were not written"):
+            store.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with Store.open_readonly(tmp_path / "s.db") as file:
+        assert file.read("runs")["status"] == ["failed"]
+        assert file.read("texts")["call_id"] == []
+
+
 def test_what_is_new_is_read_once_and_the_newest_of_it() -> None:
     recorder = Recorder(max_records=5_000)
     for number in range(700):

@@ -118,6 +118,7 @@ with warnings.catch_warnings(record=True):
 assert replies()[0] == "early"
 make_room()
 wait_for_room()
+assert on_disk("status", "runs") == ["failed"], "not running: it has ended, and now there is room to say so"
 again = lab.replay(items, scorers=["exact"], name="night", wait=False)
 again.wait()
 assert (again.progress.status, again.progress.done) == ("done", 60)
