@@ -184,7 +184,7 @@ _STATUSES = {
     **dict.fromkeys((408, 409, 425), _RETRY),
     429: _RATE,
 }
-# Providers' own codes, in lower case (OpenAI, Azure, Mistral, Groq, DeepSeek, OpenRouter, Together).
+# Providers' own codes, in lower case (OpenAI, Azure, Anthropic, Google, Mistral, Groq, DeepSeek, OpenRouter, …).
 _QUOTA_CODES = (
     "insufficient_quota",
     "billing_hard_limit_reached",
@@ -194,14 +194,34 @@ _QUOTA_CODES = (
     "credit_limit",
     "insufficient_credits",
     "quota_exceeded",
+    "billing_error",
 )
+_QUOTA_WORDS = ("credit balance is too low",)  # Anthropic, with a 400
+_KEY_CODES = ("api_key_invalid", "api_key_expired", "invalid_api_key")  # Google, with a 400
 _CONTEXT_CODES = ("context_length_exceeded", "string_above_max_length", "context_window_exceeded", "request_too_large")
-_CONTEXT_WORDS = ("maximum context length", "context window", "context length", "too many tokens", "prompt is too long")
+_CONTEXT_WORDS = (
+    "maximum context length",
+    "context window",
+    "context length",
+    "too many tokens",
+    "prompt is too long",
+    "input token count",
+)
 _FILTER_CODES = ("content_filter", "content_policy_violation", "responsibleaipolicyviolation", "moderation_blocked")
 _FILTER_WORDS = ("requires moderation", "input was flagged")  # OpenRouter, with a 403
-_MODEL_CODES = ("model_not_found", "deploymentnotfound", "model_not_available", "unknown_model")
-_OVERLOAD_CODES = ("overloaded", "server_error", "internal_server_error", "api_error", "service_unavailable")
-_RATE_CODES = ("rate_limit", "too_many_requests")
+_MODEL_CODES = ("model_not_found", "deploymentnotfound", "model_not_available", "unknown_model", "not_found_error")
+_OVERLOAD_CODES = (
+    "overloaded",
+    "server_error",
+    "internal_server_error",
+    "api_error",
+    "service_unavailable",
+    "unavailable",
+    "internal",
+    "timeout_error",
+    "deadline_exceeded",
+)
+_RATE_CODES = ("rate_limit", "too_many_requests", "resource_exhausted")
 
 
 def classify(error: ProviderError) -> Verdict:
@@ -216,8 +236,10 @@ def _read(error: ProviderError) -> Verdict:
     code, status = error.code.lower(), error.status
     if status is None or status < 300:  # an error object without a status of its own: its code decides
         return _by_code(code, error.message)
-    if status in (400, 402, 403, 429) and _any(code, _QUOTA_CODES):
+    if status in (400, 402, 403, 429) and (_any(code, _QUOTA_CODES) or _any(error.message.lower(), _QUOTA_WORDS)):
         return _QUOTA
+    if status == 400 and _any(code, _KEY_CODES):
+        return _KEY
     if status == 403 and (_any(code, _FILTER_CODES) or _any(error.message.lower(), _FILTER_WORDS)):
         return _FILTER  # the prompt is refused, not the key
     if status in (400, 413, 422):
@@ -246,9 +268,9 @@ def _by_code(code: str, message: str) -> Verdict:
         return _RETRY
     if _any(code, _MODEL_CODES):
         return _NO_MODEL
-    if _any(code, ("authentication", "invalid_api_key", "permission")):
+    if _any(code, ("authentication", "permission", *_KEY_CODES)):
         return _KEY
-    if code.startswith("invalid_request") or _any(code, _FILTER_CODES + _CONTEXT_CODES):
+    if code.startswith(("invalid_request", "invalid_argument")) or _any(code, _FILTER_CODES + _CONTEXT_CODES):
         return _by_request(code, message, 400)
     return _FAULTS[Fault.BAD_RESPONSE]  # an error that does not say what it is: once more, then elsewhere
 

@@ -86,6 +86,10 @@ class SSEDecoder:
                 self._end_line(line, events)
         return events
 
+    def end(self) -> list[ServerSentEvent]:
+        """Nothing: an event that no blank line has ended is none."""
+        return []
+
     def _clear_event(self) -> None:
         self._data.clear()
         self._data_bytes = 0

@@ -9,6 +9,8 @@ from typing import Any, NoReturn, TypeVar
 
 import httpx
 
+from routerlab.core.ndjson import LineDecoder
+from routerlab.core.record import record
 from routerlab.core.sse import ServerSentEvent, SSEDecoder
 from routerlab.mixins.http_body import (
     BadBodyError,
@@ -22,15 +24,31 @@ from routerlab.mixins.http_body import (
 )
 from routerlab.mixins.http_privacy import bare_request
 
-__all__ = ["Exchange", "OnResponse"]
+__all__ = ["EVENT_STREAM", "JSON_LINES", "Exchange", "Framing", "OnResponse"]
 
 T = TypeVar("T")
 OnResponse = Callable[[httpx.Response], None]
 
 _HEAD_BYTES = 4096
-_EVENT_STREAM = "text/event-stream"
-_STREAM_KINDS = (_EVENT_STREAM, "text/plain", "")  # of the last two, the first event shows what they are
+_UNSURE = ("text/plain", "")  # the first event shows what they are
 _NO_EVENTS = (b"{", b"[", b"<")  # how JSON and HTML begin, and no line of an event stream that says anything
+
+
+@record
+class Framing:
+    """How a stream is cut into events.
+
+    Attributes:
+        kinds: its content types.
+        decoder: made anew for each stream.
+    """
+
+    kinds: tuple[str, ...]
+    decoder: type[SSEDecoder | LineDecoder]
+
+
+EVENT_STREAM = Framing(("text/event-stream",), SSEDecoder)
+JSON_LINES = Framing(("application/x-ndjson", "application/ndjson", "application/jsonl"), LineDecoder)
 
 
 class Exchange:
@@ -70,16 +88,18 @@ class Exchange:
                 for event in batch:
                     yield event
 
-    async def batches(self, on_response: OnResponse | None = None) -> AsyncGenerator[list[ServerSentEvent], None]:
+    async def batches(
+        self, on_response: OnResponse | None = None, framing: Framing = EVENT_STREAM
+    ) -> AsyncGenerator[list[ServerSentEvent], None]:
         """Yields what `events` does, those together that arrive together."""
         response = await self._within_limit(self._send())
         try:
             kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-            if not response.is_success or kind not in _STREAM_KINDS:
+            if not response.is_success or kind not in (*framing.kinds, *_UNSURE):
                 self._refuse(whole(response, await self._within_limit(read_body(response))))
             if on_response is not None:
                 on_response(response)
-            decoder, pieces = SSEDecoder(), DecodedBody(response)
+            decoder, pieces = framing.decoder(), DecodedBody(response)
             head, any_event = b"", False
             while piece := await self._within_limit(anext(pieces, b"")):
                 if events := self._feed(decoder, piece, response):
@@ -87,12 +107,15 @@ class Exchange:
                     yield events
                 if not any_event:
                     head += piece[: _HEAD_BYTES - len(head)]
-            if not any_event and (kind != _EVENT_STREAM or head.lstrip().startswith(_NO_EVENTS)):
+            if events := decoder.end():
+                any_event = True
+                yield events
+            if not any_event and (kind in _UNSURE or head.lstrip().startswith(_NO_EVENTS)):
                 self._refuse(whole(response, head))
         finally:
             await response.aclose()
 
-    def _feed(self, decoder: SSEDecoder, piece: bytes, response: httpx.Response) -> list[ServerSentEvent]:
+    def _feed(self, decoder: SSEDecoder | LineDecoder, piece: bytes, response: httpx.Response) -> list[ServerSentEvent]:
         try:
             return decoder.feed(piece)
         except ValueError as error:

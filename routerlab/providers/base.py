@@ -94,6 +94,14 @@ class ProviderConnector(ABC):
             ProviderError: for every failure, before the first delta or after it.
         """
 
+    def refused_params(self, request: CompletionRequest) -> frozenset[str]:
+        """Names of ``request.params`` that this model is known not to take; nothing is asked of anybody."""
+        return frozenset()
+
+    def takes_prefill(self, model: str) -> bool:
+        """Whether this model carries on from a last message of the assistant's, as far as is known."""
+        return False
+
     async def embed(self, request: EmbeddingRequest) -> EmbeddingResponse:
         """Return one vector for each of ``request.inputs``, in their order.
 

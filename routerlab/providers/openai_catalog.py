@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from routerlab.core.types import EmbeddingResponse, ModelInfo, Price
-from routerlab.providers.openai_errors import Answer, read_limits
+from routerlab.providers.answers import Answer, read_limits
 from routerlab.providers.openai_wire import read_usage
 
 __all__ = ["read_embeddings", "read_models"]

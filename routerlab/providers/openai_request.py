@@ -1,19 +1,20 @@
-"""OpenAI's request format: parameters translated for each server, written as JSON."""
+"""OpenAI's request format: parameters translated for each server."""
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Mapping
 from typing import Any
 
-from routerlab.core.failures import Fault, ProviderError
 from routerlab.core.types import CompletionRequest
 from routerlab.providers.presets import Preset
+from routerlab.providers.requests import merge_params
 
-__all__ = ["chat_body", "merge_params", "write_body"]
+__all__ = ["chat_body", "fixed_sampling"]
 
-_as_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+_FIXED = re.compile(
+    r"(?:openai/)?(?:o[134](?![\w.])|gpt-5(?![\w.])(?!-chat))", re.IGNORECASE
+)  # gpt-5.1 takes them again
+_SAMPLING = ("frequency_penalty", "logit_bias", "logprobs", "presence_penalty", "top_logprobs", "top_p")
 _REASONING_MODEL = re.compile(r"(?:openai/)?(?:o\d|gpt-5)", re.IGNORECASE)
 
 
@@ -24,7 +25,12 @@ def chat_body(request: CompletionRequest, preset: Preset, *, stream: bool, strea
         params.setdefault("max_completion_tokens", params.pop("max_tokens"))
     if params.get("response_format") == "json":
         params["response_format"] = {"type": "json_object"}
-    body = merge_params({"model": request.model, "messages": list(request.messages)}, params, preset)
+    messages = list(request.messages)
+    if preset.prefill == "prefix" and messages[-1].get("role") == "assistant":
+        messages[-1] = {**messages[-1], "prefix": True}
+    body = merge_params({"model": request.model, "messages": messages}, params, preset.renames)
+    if preset.prefill == "template" and messages[-1].get("role") == "assistant":
+        body = {"add_generation_prompt": False, "continue_final_message": True, **body}
     if stream:
         body["stream"] = True
         if stream_usage:
@@ -32,24 +38,14 @@ def chat_body(request: CompletionRequest, preset: Preset, *, stream: bool, strea
     return body
 
 
-def merge_params(body: dict[str, Any], params: Mapping[str, Any], preset: Preset) -> dict[str, Any]:
-    """``body`` with the parameters (None means: not set) under the provider's names and ``extra_body`` over all."""
-    own = dict(params)
-    extra = own.pop("extra_body", None) or {}
-    if not isinstance(extra, Mapping):
-        raise ProviderError("extra_body: a mapping was expected", fault=Fault.LOCAL, sent=False)
-    named = {preset.renames.get(name, name): value for name, value in own.items() if value is not None}
-    return {**body, **named, **extra}
+def fixed_sampling(request: CompletionRequest) -> frozenset[str]:
+    """Parameters that the first reasoning models refuse: they choose their tokens in one way only.
 
-
-def write_body(body: Mapping[str, Any]) -> bytes:
-    """JSON as UTF-8.
-
-    Raises:
-        ProviderError: a value cannot be written as JSON; nothing is sent.
+    Source: OpenAI's guide to reasoning models.
     """
-    try:
-        return _as_json(body).encode()
-    except (TypeError, ValueError, RecursionError) as cause:
-        message = f"the request cannot be written as JSON: {cause}"
-        raise ProviderError(message, fault=Fault.LOCAL, sent=False) from None
+    if not _FIXED.match(request.model):
+        return frozenset()
+    names = {name for name in _SAMPLING if request.params.get(name) is not None}
+    if request.params.get("temperature") not in (None, 1):
+        names.add("temperature")
+    return frozenset(names)

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from routerlab.core.failures import Fault, ProviderError
 from routerlab.core.sse import ServerSentEvent
 from routerlab.core.types import Delta, Limits
-from routerlab.providers.openai_errors import ErrorBody, blocked, content_filtered, error_of, read_error
-from routerlab.providers.openai_wire import Choice, new_call_id, read_choice, read_usage, tool_arguments
+from routerlab.providers.answers import ErrorBody, blocked, content_filtered, error_of, read_error
+from routerlab.providers.openai_wire import Choice, read_choice, read_usage
+from routerlab.providers.reading import parsed
+from routerlab.providers.shapes import arguments_text, new_call_id
 
 __all__ = ["StreamReader"]
 
 _NOTHING = Choice()
-_decode = json.JSONDecoder().raw_decode
 
 
 class StreamReader:
@@ -49,7 +49,7 @@ class StreamReader:
             return []
         failed = event.event == "error"
         try:
-            chunk = _parsed(data)
+            chunk = parsed(data)
             if not failed and (text := self._only_text(chunk)):
                 self._content = True
                 return [Delta(text)]
@@ -133,14 +133,6 @@ class StreamReader:
         return reason
 
 
-def _parsed(text: str) -> Any:
-    """What a JSON text says; half the cost of `json.loads`, which looks for spaces and encodings first."""
-    value, end = _decode(text)
-    if end < len(text):
-        raise ValueError("something follows the JSON")
-    return value
-
-
 class _ToolCalls:
     """Gives every fragment the index and every call the id that OpenAI's format promises.
 
@@ -165,7 +157,7 @@ class _ToolCalls:
         known = self._by_id.get(call_id) if call_id else self._by_index.get(given)
         if given is None and name and not call_id:
             known = None  # without index and id, only a name tells where a call begins
-        fragment: dict[str, Any] = {"function": {"arguments": tool_arguments(function.get("arguments"))}}
+        fragment: dict[str, Any] = {"function": {"arguments": arguments_text(function.get("arguments"))}}
         if name:
             fragment["function"]["name"] = name
         if known is None:

@@ -1,4 +1,4 @@
-"""The well-known servers that speak OpenAI's wire format: where they are, which variable holds the key, what differs.
+"""The well-known providers: where they are, which variable holds the key, what differs.
 
 A preset is found by a provider's ``kind`` or, where that is not given, by its name in ``lab.yaml``, so that
 ``groq: {models: […]}`` is all there is to write.
@@ -27,7 +27,10 @@ class Preset:
             a stream unasked or refuse unknown fields.
         renames: parameters that it calls by another name.
         reasoning_limit: whether its reasoning models (o1, o3, gpt-5, …) take ``max_completion_tokens`` only.
-        deployments: whether the model stands in the path, the version in the query and the key in ``api-key`` (Azure).
+        key_header: the header that carries the key; ``Authorization`` has the word ``Bearer`` before it.
+        prefill: how it carries on from a last message of the assistant's: ``plain`` (just so), ``prefix`` (Mistral's
+            flag), ``template`` (vLLM's two fields); empty: it does not, or nobody knows.
+        deployments: whether the model stands in the path and the version in the query (Azure).
     """
 
     name: str
@@ -37,13 +40,32 @@ class Preset:
     stream_usage: bool = True
     renames: Mapping[str, str] = field(default_factory=dict)
     reasoning_limit: bool = False
+    key_header: str = "Authorization"
+    prefill: str = ""
     deployments: bool = False
 
 
 _ALL = (
     Preset("openai", "OpenAI", "https://api.openai.com/v1", "OPENAI_API_KEY", reasoning_limit=True),
-    Preset("azure", "Azure OpenAI", "", "AZURE_OPENAI_API_KEY", reasoning_limit=True, deployments=True),
-    Preset("groq", "Groq", "https://api.groq.com/openai/v1", "GROQ_API_KEY"),
+    Preset("anthropic", "Anthropic", "https://api.anthropic.com/v1", "ANTHROPIC_API_KEY", key_header="x-api-key"),
+    Preset(
+        "gemini",
+        "Google Gemini",
+        "https://generativelanguage.googleapis.com/v1beta",
+        "GEMINI_API_KEY",
+        key_header="x-goog-api-key",
+    ),
+    Preset("openai_responses", "OpenAI (Responses)", "https://api.openai.com/v1", "OPENAI_API_KEY"),
+    Preset(
+        "azure",
+        "Azure OpenAI",
+        "",
+        "AZURE_OPENAI_API_KEY",
+        reasoning_limit=True,
+        key_header="api-key",
+        deployments=True,
+    ),
+    Preset("groq", "Groq", "https://api.groq.com/openai/v1", "GROQ_API_KEY", prefill="plain"),
     Preset(
         "mistral",
         "Mistral",
@@ -51,13 +73,15 @@ _ALL = (
         "MISTRAL_API_KEY",
         stream_usage=False,
         renames={"seed": "random_seed"},
+        prefill="prefix",
     ),
     Preset("together", "Together AI", "https://api.together.xyz/v1", "TOGETHER_API_KEY"),
     Preset("deepseek", "DeepSeek", "https://api.deepseek.com", "DEEPSEEK_API_KEY"),
-    Preset("openrouter", "OpenRouter", "https://openrouter.ai/api/v1", "OPENROUTER_API_KEY"),
-    Preset("ollama", "Ollama", "http://localhost:11434/v1"),
+    Preset("openrouter", "OpenRouter", "https://openrouter.ai/api/v1", "OPENROUTER_API_KEY", prefill="plain"),
+    Preset("cohere", "Cohere", "https://api.cohere.com", "CO_API_KEY"),
+    Preset("ollama", "Ollama", "http://localhost:11434"),
     Preset("lmstudio", "LM Studio", "http://localhost:1234/v1"),
-    Preset("vllm", "vLLM", "http://localhost:8000/v1"),
+    Preset("vllm", "vLLM", "http://localhost:8000/v1", prefill="template"),
 )
 
 PRESETS: Mapping[str, Preset] = {one.name: one for one in _ALL}

@@ -12,18 +12,16 @@ from routerlab.core.redact import Private, Redactor, Secrets
 from routerlab.core.suggest import nearest
 from routerlab.core.types import Price
 from routerlab.mixins.config import ConfigValidatorMixin
-from routerlab.providers.openai_options import check_options, keys_of
+from routerlab.providers.options import check_options, keys_of
 from routerlab.providers.presets import PRESETS
 from routerlab.session.config import LabConfig, ModelConfig, ProviderConfig
 from routerlab.session.config_keys import add_usual_key, command_paths, literal_keys, note_source, take_command
 from routerlab.session.config_pools import build_pools
 from routerlab.session.config_shape import LabShape, ModelShape, ProviderShape, read_shape
-from routerlab.session.kinds import KINDS, is_known_kind
+from routerlab.session.kinds import KINDS, is_built_in, is_known_kind
 from routerlab.session.secrets_refs import resolve
 
 __all__ = ["Built", "build"]
-
-_OPENAI = KINDS["openai"]
 
 
 @dataclass(slots=True)
@@ -98,11 +96,11 @@ def _providers(shape: LabShape, given: _Given, tree: CapabilityTree, problems: l
         kind = _kind(name, provider, problems)
         options = Private({key: one for key, one in (given.resolved[name] or {}).items() if one is not None})
         problems += take_command(path, options, given.learn)
-        if KINDS.get(kind) == _OPENAI:
+        if is_built_in(kind):
             options["kind"] = kind
             note_source(options, written[name])
             add_usual_key(kind, options, given.environ)
-            _check_openai(name, options, provider, problems)
+            _check_built_in(name, options, provider, problems)
         models = {
             model: _model(f"{path}.models.{model}", model, one, listed.get(f"{name}/{model}", []), tree, problems)
             for model, one in provider.models.items()
@@ -121,7 +119,7 @@ def _kind(name: str, shape: ProviderShape, problems: list[str]) -> str:
     return kind
 
 
-def _check_openai(name: str, options: Mapping[str, Any], shape: ProviderShape, problems: list[str]) -> None:
+def _check_built_in(name: str, options: Mapping[str, Any], shape: ProviderShape, problems: list[str]) -> None:
     for model, one in shape.models.items():
         for key in one.model_extra or {}:
             hint = nearest(key, ModelShape.model_fields)

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from routerlab.mixins.config import ConfigValidatorMixin
 from routerlab.providers.keys import CommandKey
-from routerlab.providers.openai_options import SECRET_NAME, has_key_header
+from routerlab.providers.options import SECRET_NAME, has_key_header
 from routerlab.providers.presets import PRESETS
 from routerlab.session.secrets_refs import command_in, variables_in
 

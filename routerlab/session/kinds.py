@@ -13,16 +13,26 @@ from routerlab.core.suggest import nearest
 from routerlab.providers.base import ProviderConnector
 from routerlab.providers.presets import PRESETS
 
-__all__ = ["KINDS", "is_known_kind", "load_kind"]
+__all__ = ["KINDS", "is_built_in", "is_known_kind", "load_kind"]
 
 _OPENAI_COMPATIBLE = "routerlab.providers.openai_compatible:OpenAICompatibleProvider"
 
 KINDS: Mapping[str, str] = {
     **dict.fromkeys(PRESETS, _OPENAI_COMPATIBLE),
+    "anthropic": "routerlab.providers.anthropic:AnthropicProvider",
+    "cohere": "routerlab.providers.cohere:CohereProvider",
+    "gemini": "routerlab.providers.gemini:GeminiProvider",
+    "ollama": "routerlab.providers.ollama:OllamaProvider",
+    "openai_responses": "routerlab.providers.openai_responses:OpenAIResponsesProvider",
     "openai_compatible": _OPENAI_COMPATIBLE,
     "simulated": "routerlab.simulation.provider:SimulatedProvider",
 }
 """Every kind that has a name, with its ``package.module:Class``."""
+
+
+def is_built_in(kind: str) -> bool:
+    """Whether this is a provider of the house over HTTP, whose options can be checked before it is made."""
+    return kind in PRESETS or kind == "openai_compatible"
 
 
 def is_known_kind(kind: str) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from routerlab.providers.openai_options import SECRET_NAME
+from routerlab.providers.options import SECRET_NAME
 
 __all__ = ["Resolved", "command_in", "resolve", "variables_in"]
 

@@ -19,7 +19,8 @@ import trustme
 
 from routerlab.core.failures import ProviderError
 from routerlab.core.types import CompletionRequest, Delta, TokenUsage
-from routerlab.providers.openai_compatible import OpenAICompatibleProvider
+from routerlab.providers.http_provider import HttpProvider
+from routerlab.session.kinds import KINDS, load_kind
 
 KEY = "sk-canary-0123456789abcdef"
 
@@ -66,18 +67,16 @@ class Received:
         return sum(delta.skipped_events for delta in self.deltas)
 
 
-class Scripted(OpenAICompatibleProvider):
-    """The connector over a transport that answers from a function and keeps the requests."""
+class Scripted(HttpProvider):
+    """A connector over a transport that answers from a function and keeps the requests; mixed into a kind's class."""
 
-    def __init__(self, answer: Callable[[httpx.Request], httpx.Response], name: str, config: dict[str, Any]) -> None:
-        self._answer_with = answer
-        self.requests: list[httpx.Request] = []
-        super().__init__(name, config)
+    answer_with: Callable[[httpx.Request], httpx.Response]
+    requests: list[httpx.Request]
 
     def _make_http_client(self, **kwargs: Any) -> httpx.AsyncClient:
         def handle(request: httpx.Request) -> httpx.Response:
             self.requests.append(request)
-            return self._answer_with(request)
+            return type(self).answer_with(request)
 
         return httpx.AsyncClient(transport=httpx.MockTransport(handle), **kwargs)
 
@@ -89,13 +88,16 @@ class Scripted(OpenAICompatibleProvider):
 
 @pytest.fixture
 def scripted() -> Callable[..., Scripted]:
-    """Make a provider from an answer (a response, or a function of the request), a name and options."""
+    """Make a provider from an answer (a response, or a function of the request), a name (also its kind) and options."""
 
     def make(
         answer: httpx.Response | Callable[[httpx.Request], httpx.Response], name: str = "openai", **config: Any
     ) -> Scripted:
         config.setdefault("api_key", KEY)
-        return Scripted(answer if callable(answer) else lambda _: answer, name, config)
+        respond = staticmethod(answer if callable(answer) else lambda _: answer)
+        kind = load_kind(config.get("kind") or (name if name in KINDS else "openai"))
+        made: type[Scripted] = type("Scripted", (Scripted, kind), {"answer_with": respond, "requests": []})
+        return made(name, config)
 
     return make
 
@@ -112,10 +114,10 @@ def chat() -> Callable[..., CompletionRequest]:
 
 
 @pytest.fixture
-def receive() -> Callable[[OpenAICompatibleProvider, CompletionRequest], Awaitable[Received]]:
+def receive() -> Callable[[HttpProvider, CompletionRequest], Awaitable[Received]]:
     """Read a stream to its end, or to its error."""
 
-    async def read(provider: OpenAICompatibleProvider, request: CompletionRequest) -> Received:
+    async def read(provider: HttpProvider, request: CompletionRequest) -> Received:
         received = Received()
         try:
             async for delta in provider.stream(request):

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from routerlab.core.failures import Count, Fault, Outcome, ProviderError, classify
 from routerlab.core.types import CompletionResponse, TokenUsage
+from routerlab.providers.answers import Answer
 from routerlab.providers.openai_catalog import read_embeddings, read_models
-from routerlab.providers.openai_errors import Answer
 from routerlab.providers.openai_wire import read_completion
 
 

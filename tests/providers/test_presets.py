@@ -14,7 +14,8 @@ from routerlab.providers.presets import PRESETS, find_preset, preset
 
 def test_the_promised_ones_are_there() -> None:
     assert set(PRESETS) == {
-        "openai", "azure", "groq", "mistral", "together", "deepseek", "openrouter", "ollama", "lmstudio", "vllm",
+        "anthropic", "azure", "cohere", "deepseek", "gemini", "groq", "lmstudio", "mistral", "ollama", "openai",
+        "openai_responses", "openrouter", "together", "vllm",
     }  # fmt: skip
 
 

@@ -79,6 +79,6 @@ def test_a_trailing_slash_makes_no_difference(scripted: Callable[..., Any]) -> N
 
 
 def test_no_key_no_header(scripted: Callable[..., Any]) -> None:
-    provider = scripted(MODELS, "ollama", api_key=None)
+    provider = scripted(MODELS, "lmstudio", api_key=None)
     asyncio.run(provider.list_models())
     assert "authorization" not in provider.requests[0].headers

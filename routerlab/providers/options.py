@@ -1,4 +1,4 @@
-"""The options of an OpenAI-compatible provider in ``lab.yaml``: checked all at once, and what of them is secret."""
+"""The options of a provider over HTTP in ``lab.yaml``: checked all at once, and what of them is secret."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _SCHEMA: dict[str, dict[str, Any]] = {
     "stream_usage": {"type": bool},
     "trust_env": {"type": bool},
 }
-_KEY_HEADERS = ("authorization", "api-key", "x-api-key")
+_KEY_HEADERS = ("authorization", "api-key", "x-api-key", "x-goog-api-key")
 _PUBLIC_HEADERS = ("accept", "accept-encoding", "accept-language", "content-type", "user-agent")
 _PLAIN = re.compile(r"[a-z\s,;:/._-]*|[\d\s,;:/._-]*", re.IGNORECASE)  # words, or a number, a date, a version
 _RANDOM_CHARS = 12  # from this length on, a mix of letters and digits is taken for a key
@@ -155,7 +155,6 @@ def _wrong_values(name: str, given: Mapping[str, Any], validator: ConfigValidato
                 yield f"headers.{key} must be one line of ASCII text"
     if preset.api_key_env and not given.get("base_url") and not given.get("api_key") and not has_key_header(given):
         yield f"api_key is missing: set {preset.api_key_env}, or api_key in the configuration"
-    carrier = "api-key" if preset.deployments else "authorization"
-    twice = [key for key in _names(given.get("headers")) if key.lower() == carrier]
+    twice = [key for key in _names(given.get("headers")) if key.lower() == preset.key_header.lower()]
     if given.get("api_key") and twice:
         yield f"headers.{twice[0]} stands where api_key is sent: leave out one of them"

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from routerlab.core.failures import Fault, Outcome, ProviderError, classify
-from routerlab.providers.openai_errors import ErrorBody, read_error
+from routerlab.providers.answers import ErrorBody, read_error
 
 NOW = 1_750_000_000.0
 

@@ -17,6 +17,9 @@ from routerlab.core.types import Limits
 __all__ = ["Answer", "ErrorBody", "blocked", "content_filtered", "error_of", "read_error", "read_limits"]
 
 
+_REASONS = ("API_KEY_INVALID", "API_KEY_EXPIRED")
+
+
 @dataclass(frozen=True, slots=True)
 class ErrorBody:
     """What an error body says.
@@ -25,11 +28,13 @@ class ErrorBody:
         message: in the provider's words; may be empty.
         code: its code, type or status word, the first that is not just a number.
         status: the HTTP status that it names itself, 400…599.
+        retry_after_s: seconds that it asks to wait (Google's ``RetryInfo``).
     """
 
     message: str
     code: str = ""
     status: int | None = None
+    retry_after_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +79,7 @@ class Answer:
             error.message or f"HTTP {self.status}" + (f", {error.code}" if error.code else " without an explanation"),
             status=self.status,
             code=error.code,
-            retry_after_s=parse_retry_after(self.headers, self.now_wall),
+            retry_after_s=_either(parse_retry_after(self.headers, self.now_wall), error.retry_after_s),
             limits=read_limits(self.headers, self.now_wall),
         )
 
@@ -101,17 +106,28 @@ class Answer:
         return f"the server redirects to {host}, which is not followed with a key: check base_url"
 
 
+_LIMITS = ("x-ratelimit-", "anthropic-ratelimit-")
+
+
 def read_limits(headers: Mapping[str, str], now_wall: float) -> Limits | None:
-    """What the rate-limit headers say; None where there are none."""
-    if not any(name.startswith("x-ratelimit-") for name in headers):
+    """What the rate-limit headers say, OpenAI's and Anthropic's; None where there are none."""
+    if not any(name.startswith(_LIMITS) for name in headers):
         return None
     limits = Limits(
-        remaining_requests=_count(headers.get("x-ratelimit-remaining-requests", "")),
-        remaining_tokens=_count(headers.get("x-ratelimit-remaining-tokens", "")),
-        reset_requests_s=parse_reset_after(headers.get("x-ratelimit-reset-requests", ""), now_wall),
-        reset_tokens_s=parse_reset_after(headers.get("x-ratelimit-reset-tokens", ""), now_wall),
+        remaining_requests=_count(_limit(headers, "remaining", "requests")),
+        remaining_tokens=_count(_limit(headers, "remaining", "tokens")),
+        reset_requests_s=parse_reset_after(_limit(headers, "reset", "requests"), now_wall),
+        reset_tokens_s=parse_reset_after(_limit(headers, "reset", "tokens"), now_wall),
     )
     return None if limits == Limits() else limits
+
+
+def _limit(headers: Mapping[str, str], what: str, of: str) -> str:
+    """One value; some servers say just ``x-ratelimit-remaining``, and mean requests."""
+    names = [f"x-ratelimit-{what}-{of}", f"anthropic-ratelimit-{of}-{what}"]
+    if of == "requests":
+        names.append(f"x-ratelimit-{what}")
+    return next((headers[name] for name in names if name in headers), "")
 
 
 def content_filtered(refusal: str, categories: str = "") -> ProviderError:
@@ -135,7 +151,8 @@ def blocked(results: Any) -> str:
 
 def error_of(error: ErrorBody) -> ProviderError:
     """The error that an error object inside a success means; its own status and code decide."""
-    return ProviderError(error.message or error.code or "an error", status=error.status, code=error.code)
+    message = error.message or error.code or "an error"
+    return ProviderError(message, status=error.status, code=error.code, retry_after_s=error.retry_after_s)
 
 
 def read_error(body: Any, *, failed: bool = False) -> ErrorBody | None:
@@ -167,7 +184,7 @@ def _from_text(error: str, body: Mapping[str, Any]) -> ErrorBody:
     """``{"error": "model 'x' not found"}`` (Ollama), or a word with the message beside it."""
     message = _words(body.get("message") or body.get("detail"))
     inner = _from_object({**body, "message": message or error})
-    return ErrorBody(inner.message, inner.code or (error if message else ""), inner.status)
+    return ErrorBody(inner.message, inner.code or (error if message else ""), inner.status, inner.retry_after_s)
 
 
 def _from_object(error: Mapping[str, Any]) -> ErrorBody:
@@ -175,10 +192,28 @@ def _from_object(error: Mapping[str, Any]) -> ErrorBody:
     metadata = error.get("metadata")
     if isinstance(metadata, dict) and metadata.get("raw"):  # OpenRouter: what the provider behind it said
         message = f"{message}: {_words(metadata['raw'])}"
+    reason, retry_after_s = _details(error.get("details"))
     named = [str(value) for key in ("code", "type", "status") if (value := error.get(key)) and _is_scalar(value)]
-    code = next((name for name in named if not name.isdigit()), named[0] if named else "")
+    code = reason or next((name for name in named if not name.isdigit()), named[0] if named else "")
     statuses = (_http_status(error.get(key)) for key in ("status_code", "code", "status"))
-    return ErrorBody(message, code, next(filter(None, statuses), None))
+    return ErrorBody(message, code, next(filter(None, statuses), None), retry_after_s)
+
+
+def _details(details: Any) -> tuple[str, float | None]:
+    """What Google's details add: a reason that the status hides (a 400 for a wrong key), and when to come back."""
+    reason, retry_after_s = "", None
+    for one in details if isinstance(details, list) else ():
+        if not isinstance(one, dict):
+            continue
+        if one.get("reason") in _REASONS:
+            reason = one["reason"]
+        if isinstance(one.get("retryDelay"), str):
+            retry_after_s = parse_reset_after(one["retryDelay"], 0.0)
+    return reason, retry_after_s
+
+
+def _either(first: float | None, second: float | None) -> float | None:
+    return second if first is None else first
 
 
 def _words(value: Any) -> str:
