@@ -105,8 +105,8 @@ def read_choice(body: Mapping[str, Any], key: str) -> Choice | None:
     if error is not None:
         raise error_of(error)
     if key not in choice and "text" in choice:
-        message = "this is an answer of the old completions API, not of chat completions: check base_url and the model"
-        raise ProviderError(message, fault=Fault.BAD_RESPONSE, status=200)
+        old = "this is an answer of the old completions API, not of chat completions: check base_url and the model"
+        raise ProviderError(old, fault=Fault.BAD_RESPONSE, status=200)
     message = choice.get(key) or {}
     if not isinstance(message, dict):
         raise ValueError(f"{key}: an object was expected")

@@ -12,7 +12,7 @@ from routerlab.core.sse import ServerSentEvent
 from routerlab.core.types import Delta, Limits, TokenUsage
 from routerlab.providers.answers import content_filtered, error_of, read_error
 
-__all__ = ["ChunkReader", "Reader", "parsed"]
+__all__ = ["ChunkReader", "Reader", "check_content", "finish_reason", "parsed"]
 
 _decode = json.JSONDecoder().raw_decode
 
