@@ -216,6 +216,12 @@ class Lab:
 
         return health(self._session.snapshots())
 
+    def prices(self) -> pd.DataFrame:
+        """One row per model: USD per million tokens, context window, and where both come from; see `views.prices`."""
+        from routerlab.views.prices import prices
+
+        return prices(self.config)
+
     # -- live ------------------------------------------------------------------------------------------------------
 
     def dashboard(self) -> Dashboard:

@@ -28,7 +28,7 @@ from routerlab.session.kinds import load_kind
 from routerlab.session.loop import Job, LoopThread
 from routerlab.session.needs import needs_of
 from routerlab.session.pipe import Pipe
-from routerlab.session.prices import cost_usd, price_of
+from routerlab.session.prices import cost_usd, list_model
 from routerlab.session.recorder import Recorder
 from routerlab.session.results import AttemptRecord, CallResult, CallSpec
 
@@ -267,12 +267,9 @@ class Session:
                 pool = self.config.pools[owner] if owner else self.config.routing
                 fixed = None if pool.latency_target == "auto" else pool.latency_target
                 target = targets.setdefault(owner or "", LatencyTarget(fixed))
-                price = model.price or price_of(provider.kind, name, base_url=provider.options.get("base_url"))
-                settings.append(
-                    ModelSettings(
-                        full, provider.name, pool.breaker, target, price, model.context_window, model.features
-                    )
-                )
+                known = list_model(provider, name)
+                window, features = known.context_window, model.features
+                settings.append(ModelSettings(full, provider.name, pool.breaker, target, known.price, window, features))
         return settings
 
     def _cost_usd(self, model: str, usage: TokenUsage | None) -> float | None:
