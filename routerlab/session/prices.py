@@ -170,13 +170,18 @@ def _source(own: Any, found: Any, told: str) -> str:
 
 def _table_version() -> str:
     """The table by the version of its package, which it comes with; and its day, where the user keeps it fresh."""
-    from importlib.metadata import version
-
     from genai_prices.data_snapshot import get_snapshot
 
     table = get_snapshot()
     day = f" of {table.timestamp:%Y-%m-%d}" if table.from_auto_update else ""
-    return f"genai-prices {version('genai-prices')}{day}"
+    return f"genai-prices {_package_version()}{day}"
+
+
+@lru_cache(maxsize=1)
+def _package_version() -> str:
+    from importlib.metadata import version
+
+    return version("genai-prices")
 
 
 def _why_unknown(kind: str, model: str, base_url: str | None) -> str:
