@@ -15,7 +15,7 @@ from routerlab.core.types import Price
 
 __all__ = ["read_fault", "read_models"]
 
-_FEATURES = {"json", "tools", "vision"}  # those that a simulated model refuses; the others only route
+_FEATURES = ("json", "tools", "vision")
 _SCHEDULE = ("start", "duration", "probability")
 
 
@@ -132,7 +132,7 @@ def _features(value: Any) -> frozenset[str]:
     for name in names:
         if name.removeprefix("-") not in FEATURES:
             raise ConfigurationError(f"unknown feature {name!r}{nearest(name, FEATURES)}")
-    return read_features(names) & _FEATURES
+    return read_features(names).intersection(_FEATURES)  # the others only route: no simulated model refuses them
 
 
 def _capabilities(value: Any) -> tuple[str, ...]:
