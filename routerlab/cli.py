@@ -1,4 +1,4 @@
-"""The command line: ``routerlab demo`` and ``routerlab simulate``."""
+"""The command line: ``routerlab demo``, ``routerlab check`` and ``routerlab simulate``."""
 
 from __future__ import annotations
 
@@ -36,14 +36,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     demo.add_argument("--seed", type=int, default=0, help="of all answers and choices (default: %(default)s)")
     demo.add_argument("--limit", type=int, help="only so many prompts (default: all)")
     simulate.add_arguments(commands.add_parser("simulate", help="serve simulated providers, for any client"))
+    check = commands.add_parser("check", help="look for mistakes in a lab.yaml, and see whether its models answer")
+    check.add_argument("config", nargs="?", default="lab.yaml", help="the file (default: %(default)s)")
+    check.add_argument("--ping", action="store_true", help="make one tiny call to each model")
+    check.add_argument("--timeout", type=float, default=30.0, help="seconds for each call (default: %(default)g)")
     arguments = parser.parse_args(argv)
+    run = {"demo": _demo, "check": _check, "simulate": simulate.run}[arguments.command]
     try:
-        return _demo(arguments) if arguments.command == "demo" else simulate.run(arguments)
+        return run(arguments)
     except (RouterLabError, OSError) as error:
         print(f"routerlab: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from routerlab.views.check import check
+
+    return check(arguments.config, asks=arguments.ping, timeout_s=arguments.timeout)
 
 
 def _demo(arguments: argparse.Namespace) -> int:

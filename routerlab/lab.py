@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from routerlab.core.errors import RouterLabError
-from routerlab.core.redact import Private, Redactor
+from routerlab.core.redact import Redactor
 from routerlab.session.closing import close_forgotten, close_with
 from routerlab.session.config import LabConfig, load_config
 from routerlab.session.recorder import Recorder
@@ -103,7 +103,7 @@ class Lab:
 
     @classmethod
     def from_env(cls, models: Iterable[str] | None = None, **options: Any) -> Self:
-        """A lab of the providers whose keys are in the environment.
+        """A lab of the providers whose keys are in the environment, or in a ``.env`` file in the working folder.
 
         Args:
             models: ``provider/model`` each, in the order of preference. None: shows which providers have a key, and
@@ -114,12 +114,12 @@ class Lab:
             ConfigurationError: no key was found, or a named provider's key is missing.
             RequestError: the first provider did not list its models.
         """
-        from routerlab.session.config_file import environment, read_dotenv
+        from routerlab.session.config_file import environment, with_dotenv
         from routerlab.session.discovery import config_from_env
 
         names = [models] if isinstance(models, str) else None if models is None else list(models)
         try:
-            config, report = config_from_env(names, Private(read_dotenv(Path(".env")) | environment()))
+            config, report = config_from_env(names, with_dotenv(environment(), Path(".env")))
         except RouterLabError as error:  # the frames that it came through hold keys
             raise error.with_traceback(None) from error.__cause__
         if report:
@@ -215,6 +215,12 @@ class Lab:
         from routerlab.views.metrics import health
 
         return health(self._session.snapshots())
+
+    def prices(self) -> pd.DataFrame:
+        """One row per model: USD per million tokens, context window, and where both come from; see `views.prices`."""
+        from routerlab.views.prices import prices
+
+        return prices(self.config)
 
     # -- live ------------------------------------------------------------------------------------------------------
 

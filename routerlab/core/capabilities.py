@@ -7,11 +7,11 @@ Source: the seven branches follow the usual task taxonomies of model catalogues.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from routerlab.core.errors import ConfigurationError
 
-__all__ = ["CHAT", "EMBEDDING", "CapabilityTree"]
+__all__ = ["CHAT", "EMBEDDING", "CapabilityTree", "held_nearby"]
 
 _BRANCHES: dict[str, dict[str, tuple[str, ...]]] = {
     "generation": {
@@ -38,6 +38,8 @@ _BRANCHES: dict[str, dict[str, tuple[str, ...]]] = {
 
 CHAT = "generation.text-generation.chat-completion"
 EMBEDDING = "representation.embedding"
+
+_NEAR = 3  # that a message names
 
 
 class CapabilityTree:
@@ -102,6 +104,21 @@ class CapabilityTree:
         """Whether one of a model's capabilities lies at `target` or below it."""
         return any(self.covers(target, capability) for capability in capabilities)
 
+    def nearest(self, name: str, held: Iterable[str]) -> list[str]:
+        """Those of the capabilities that are there which stand nearest to one that is not: under its closest ancestor.
+
+        Args:
+            name: of the one that is not there.
+            held: of those that are.
+
+        >>> CapabilityTree().nearest("reranking", ["chat-completion", "web-search", "document-search"])
+        ['retrieval.search.web-search', 'retrieval.search.document-search']
+        """
+        wanted = self.resolve(name).split(".")
+        shared = {full: _shared(wanted, full.split(".")) for full in map(self.resolve, held)}
+        most = max(shared.values(), default=0)
+        return [full for full, parts in shared.items() if parts == most]
+
     def below(self, name: str) -> list[str]:
         """The node and everything under it, in the tree's order."""
         above = self.resolve(name)
@@ -115,3 +132,25 @@ class CapabilityTree:
 
     def __len__(self) -> int:
         return len(self._names)
+
+
+def held_nearby(tree: CapabilityTree, capability: str, models: Mapping[str, tuple[str, ...]]) -> str:
+    """Which capabilities models do have nearest to one that none has, as a part of a sentence; empty without any.
+
+    Args:
+        tree: that knows all of them.
+        capability: that none has.
+        models: full capability names by model.
+
+    >>> held_nearby(CapabilityTree(), EMBEDDING, {"openai/gpt-4o-mini": (CHAT,)})
+    ' (the nearest: generation.text-generation.chat-completion of openai/gpt-4o-mini)'
+    """
+    near = tree.nearest(capability, (name for names in models.values() for name in names))
+    have = {name: next(model for model, names in models.items() if name in names) for name in near[:_NEAR]}
+    return f" (the nearest: {', '.join(f'{name} of {model}' for name, model in have.items())})" if have else ""
+
+
+def _shared(first: list[str], second: list[str]) -> int:
+    """How many parts two names begin with alike."""
+    pairs = zip(first, second, strict=False)
+    return next((index for index, (one, other) in enumerate(pairs) if one != other), min(len(first), len(second)))

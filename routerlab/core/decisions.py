@@ -136,7 +136,8 @@ def unfit(request: Request, snapshot: ModelSnapshot, *, min_window: int = 0) -> 
         return f"lacks {', '.join(sorted(request.needs.features - snapshot.features))}"
     window = snapshot.context_window
     if window is not None and max(request.needs.tokens, min_window + 1) > window:
-        return f"context window of {window} tokens is too small"
+        surely = f": the prompt has at least {request.needs.tokens}" if request.needs.tokens > window else ""
+        return f"context window of {window} tokens is too small{surely}"
     return ""
 
 

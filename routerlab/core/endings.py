@@ -69,10 +69,18 @@ def timed_out(limit_s: float, model: str, tries: Sequence[Try]) -> errors.Reques
     return error
 
 
-def none_available(pool: str, decision: Decision, retry_after_s: float | None) -> errors.NoModelAvailableError:
-    """The error of a request that no model can take now."""
+def none_available(
+    pool: str, request: Request, snapshots: Sequence[ModelSnapshot], decision: Decision, retry_after_s: float | None
+) -> errors.NoModelAvailableError:
+    """The error of a request that no model can take now, or that none will ever take."""
     reasons = "; ".join(f"{c.model}: {c.excluded_because}" for c in decision.candidates) or "the pool has no models"
-    message = f"no model of pool {pool!r} can take this request now ({reasons})"
+    alone = [candidate.model for candidate in decision.candidates] == [pool]  # the caller chose the model
+    nobody_can = f"model {pool!r} cannot" if alone else f"no model of pool {pool!r} can"
+    if snapshots and all(unfit(request, snapshot) for snapshot in snapshots):
+        needed = f" (it needs {', '.join(sorted(request.needs.features))})" if request.needs.features else ""
+        message = f"{nobody_can} serve this request{needed}: {reasons}"
+    else:
+        message = f"{nobody_can} take this request now ({reasons})"
     return errors.NoModelAvailableError(message, retry_after_s=retry_after_s)
 
 

@@ -307,7 +307,8 @@ class Route:
         retry_after_s = endings.free_in(self.request, snapshots, now)
         if self.tries:
             return self._finish(self.tries[-1].verdict.outcome, endings.exhausted(self.tries, retry_after_s))
-        return self._finish(Outcome.REJECTED, endings.none_available(self.pool.name, decision, retry_after_s))
+        error = endings.none_available(self.pool.name, self.request, snapshots, decision, retry_after_s)
+        return self._finish(Outcome.REJECTED, error)
 
     def _finish(self, outcome: Outcome, error: RequestError | None = None) -> moves.Finish:
         self.state = RouteState.DONE

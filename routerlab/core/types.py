@@ -106,8 +106,8 @@ class Needs:
     """What a request asks of a model before any strategy is consulted.
 
     Attributes:
-        features: of ``tools``, ``json``, ``vision``, …; a model that declares its features must have them all.
-        tokens: estimated prompt tokens plus the requested completion; 0: unknown.
+        features: of `routerlab.core.features.FEATURES`; a model that declares its features must have them all.
+        tokens: that the prompt surely has; 0: unknown.
     """
 
     features: frozenset[str] = frozenset()
@@ -207,7 +207,7 @@ class ModelInfo:
         name: the provider's own name of it.
         capabilities: dotted names; empty: unknown.
         context_window: tokens; None: unknown.
-        features: of ``tools``, ``json``, ``vision``, …; None: unknown, so nothing is ruled out.
+        features: ``tools``, ``json``, ``vision``, ``prefill``, ``system``; None: unknown, so nothing is ruled out.
         price: None: unknown.
     """
 

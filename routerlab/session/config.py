@@ -14,7 +14,7 @@ from routerlab.core.errors import ConfigurationError
 from routerlab.core.policy import PoolPolicy
 from routerlab.core.redact import Private, Secrets
 from routerlab.core.types import Price
-from routerlab.session.config_file import environment, read_dotenv, read_yaml
+from routerlab.session.config_file import environment, read_yaml, with_dotenv
 
 if TYPE_CHECKING:
     from routerlab.session.config_build import Built
@@ -155,7 +155,7 @@ def _built(
     """Read and build; the frame that raises later holds no variables of the environment."""
     from routerlab.session.config_build import build
 
-    variables = Private({**read_dotenv(dotenv), **{name: value for name, value in environ.items() if value}})
+    variables = with_dotenv(environ, dotenv)
     data = source if isinstance(source, Mapping) else read_yaml(Path(source).expanduser())
     if isinstance(data, Mapping):
         data = {**data, **{key: value for key, value in overrides.items() if value is not None}}

@@ -8,6 +8,7 @@ from typing import Any
 
 from routerlab.core.capabilities import CHAT, EMBEDDING, CapabilityTree
 from routerlab.core.errors import ConfigurationError
+from routerlab.core.features import read_features
 from routerlab.core.redact import Private, Redactor, Secrets
 from routerlab.core.suggest import nearest
 from routerlab.core.types import Price
@@ -149,11 +150,19 @@ def _model(
                 problems.append(f"{path}.capabilities[{index}]: {error}")
     return ModelConfig(
         tuple(capabilities),
-        None if shape.features is None else frozenset(shape.features),
+        _features(path, shape.features, problems),
         shape.context_window,
         None if shape.price is None else Price(shape.price.input, shape.price.output, shape.price.cached_input),
         dict(shape.model_extra or {}),
     )
+
+
+def _features(path: str, names: list[str] | None, problems: list[str]) -> frozenset[str] | None:
+    try:
+        return None if names is None else read_features(names)
+    except ConfigurationError as error:
+        problems.append(f"{path}.features: {error}")
+        return None
 
 
 def _assumed(name: str, listed: list[str], tree: CapabilityTree) -> list[str]:

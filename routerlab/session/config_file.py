@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from routerlab.core.redact import Private
 from routerlab.mixins.files import FileSerializerMixin, SerializationFormat
 from routerlab.mixins.yaml_marks import Mark, duplicate_keys, place_of
 
-__all__ = ["environment", "read_dotenv", "read_yaml"]
+__all__ = ["environment", "read_dotenv", "read_yaml", "with_dotenv"]
 
 _ASSIGNMENT = re.compile(r"\s*(?:export\s+)?([A-Za-z_]\w*)\s*=\s*(.*?)\s*\Z", re.ASCII)
 
@@ -52,6 +53,15 @@ def _marked(path: Path, mark: Mark) -> str:
 def environment() -> Private:
     """The process's variables, for whoever may raise: IPython shows what the lines name, ``os.environ`` as well."""
     return Private(os.environ)
+
+
+def with_dotenv(environ: Mapping[str, str], dotenv: Path) -> Private:
+    """The variables of an environment and those of a ``.env`` file that it does not set; an empty one is not set.
+
+    Raises:
+        ConfigurationError: as from `read_dotenv`.
+    """
+    return Private({**read_dotenv(dotenv), **{name: value for name, value in environ.items() if value}})
 
 
 def read_dotenv(path: Path) -> Private:

@@ -10,6 +10,7 @@ from routerlab.mixins.config import ConfigValidatorMixin
 from routerlab.providers.keys import CommandKey
 from routerlab.providers.options import SECRET_NAME, has_key_header
 from routerlab.providers.presets import PRESETS
+from routerlab.session.discovery import usual_variable
 from routerlab.session.secrets_refs import command_in, variables_in
 
 __all__ = ["add_usual_key", "command_paths", "literal_keys", "note_source", "take_command"]
@@ -55,9 +56,9 @@ def add_usual_key(kind: str, options: dict[str, Any], environ: Mapping[str, str]
         return
     if preset.base_url and _host(options.get("base_url") or preset.base_url) != _host(preset.base_url):
         return
-    if key := environ.get(preset.api_key_env):
-        options["api_key"] = key
-        options.setdefault("key_source", _words([preset.api_key_env]))
+    if variable := usual_variable(preset, environ):
+        options["api_key"] = environ[variable]
+        options.setdefault("key_source", _words([variable]))
 
 
 def note_source(options: dict[str, Any], written: Any) -> None:

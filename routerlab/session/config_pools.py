@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from routerlab.core.breaker import BreakerConfig
-from routerlab.core.capabilities import CHAT, CapabilityTree
+from routerlab.core.capabilities import CHAT, CapabilityTree, held_nearby
 from routerlab.core.errors import ConfigurationError
 from routerlab.core.policy import PoolPolicy, RetryPolicy, Timeouts
 from routerlab.core.suggest import nearest
@@ -63,7 +63,10 @@ def _models(
     if pool.models is None:
         found = tuple(name for name, names in models.items() if capability and tree.serves(capability, names))
         if not found and capability:
-            problems.append(f"{path}: no model has the capability {capability}; list its models, or give them that")
+            nearby = held_nearby(tree, capability, models)
+            problems.append(
+                f"{path}: no model has the capability {capability}{nearby}; list its models, or give them that"
+            )
         return found
     for index, name in enumerate(pool.models):
         here = f"{path}.models[{index}]"

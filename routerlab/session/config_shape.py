@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, get_args, get_origin
 
@@ -209,11 +210,12 @@ def read_shape(data: Any, problems: list[str]) -> LabShape | None:
     problems += [_problem(one["loc"], one["type"], one["msg"], one["input"]) for one in wrong]
     if any(_is_needed(one["loc"]) for one in wrong):
         return None
+    for one in wrong:
+        with contextlib.suppress(KeyError):  # it is gone with what stood around it
+            data = _left(data, one["loc"][:-1] if one["type"] == "missing" else one["loc"])
     try:
-        for one in wrong:
-            data = _left(data, one["loc"])
         return LabShape.model_validate(data)
-    except (KeyError, ValidationError):  # something is missing
+    except ValidationError:  # too little is left
         return None
 
 
@@ -226,8 +228,10 @@ def _left(data: Any, loc: tuple[int | str, ...]) -> dict[Any, Any]:
 
 
 def _is_needed(loc: tuple[int | str, ...]) -> bool:
-    """Whether others would look wrong without it that are not: a provider, its kind, its models."""
-    return not loc or (loc[0] == "providers" and (len(loc) < 3 or loc[2] in ("kind", "models")))
+    """Whether others would look wrong without it that are not: a provider, its kind, its models, what these can do."""
+    if not loc or loc[0] != "providers":
+        return not loc
+    return len(loc) < 3 or loc[2] == "kind" or (loc[2] == "models" and (len(loc) < 5 or loc[4] == "capabilities"))
 
 
 _EXPECTED = {

@@ -12,6 +12,7 @@ from routerlab.session.results import CallSpec
 __all__ = ["needs_of"]
 
 _CHARS_PER_TOKEN = 6  # a low estimate of the prompt's size: a model is left out only where it surely cannot hold it
+_SYSTEM = {"system", "developer"}  # the second is what OpenAI's reasoning models call it
 
 
 def needs_of(spec: CallSpec, *, drop_params: bool) -> Needs:
@@ -21,7 +22,10 @@ def needs_of(spec: CallSpec, *, drop_params: bool) -> Needs:
         spec: the call.
         drop_params: what a model does not take is left out, so that it is not needed.
     """
+    roles = [message.get("role") for message in spec.messages]
     features = {"vision"} if any(_is_image(part) for part in _parts(spec)) else set()
+    features |= {"system"} if _SYSTEM.intersection(roles) else set()
+    features |= {"prefill"} if roles[-1:] == ["assistant"] else set()  # the answer is to go on with it
     if not drop_params:
         features |= {"tools"} if spec.params.get("tools") else set()
         features |= {"json"} if _is_json(spec.params.get("response_format")) else set()
@@ -37,7 +41,7 @@ def _parts(spec: CallSpec) -> list[Any]:
 
 
 def _is_image(part: Any) -> bool:
-    return isinstance(part, Mapping) and part.get("type") in ("image_url", "image")
+    return isinstance(part, Mapping) and part.get("type") in ("image_url", "image", "input_image")
 
 
 def _is_json(response_format: Any) -> bool:

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Coroutine, Mapping
 from typing import Any, TypeVar
 
-from routerlab.core.capabilities import CapabilityTree
+from routerlab.core.capabilities import CapabilityTree, held_nearby
 from routerlab.core.decisions import Decision, Pool, decide
 from routerlab.core.errors import ConfigurationError, StoreError
 from routerlab.core.health import Health, HealthEvent, LatencyTarget, ModelSettings
@@ -28,7 +28,7 @@ from routerlab.session.kinds import load_kind
 from routerlab.session.loop import Job, LoopThread
 from routerlab.session.needs import needs_of
 from routerlab.session.pipe import Pipe
-from routerlab.session.prices import cost_usd, price_of
+from routerlab.session.prices import cost_usd, list_model
 from routerlab.session.recorder import Recorder
 from routerlab.session.results import AttemptRecord, CallResult, CallSpec
 
@@ -159,7 +159,7 @@ class Session:
         if spec.pool is not None:
             if spec.pool not in self.pools:
                 raise ConfigurationError(f"there is no pool {spec.pool!r}{nearest(spec.pool, self.pools)}")
-            return self.pools[spec.pool], False
+            return self._fitting(self.pools[spec.pool], spec.capability), False
         pool = self._serving.get(spec.capability)
         if pool is None:  # neither pools nor models change while a lab lives
             found = self._declared(spec.capability) or self._all(spec.capability)
@@ -174,13 +174,20 @@ class Session:
         policy = self.pools[owner].policy if owner else self.config.routing.policy
         return Pool(model, "", (model,), Priority(), policy)
 
+    def _fitting(self, pool: Pool, capability: str) -> Pool:
+        """A pool that the caller chose, unless it is for something else."""
+        if self._related(pool.capability, capability):
+            return pool
+        others = [f"{name!r}" for name, other in self.pools.items() if self._related(other.capability, capability)]
+        there = f"; for that there is {' and '.join(others)}" if others else ""
+        raise ConfigurationError(f"pool {pool.name!r} is for {pool.capability!r}, not {capability!r}{there}")
+
+    def _related(self, target: str, capability: str) -> bool:
+        return self.tree.covers(target, capability) or self.tree.covers(capability, target)
+
     def _declared(self, capability: str) -> Pool | None:
         """The declared pool that a verb uses: the default one, else the first."""
-        serving = [
-            pool
-            for pool in self.config.pools.values()
-            if self.tree.covers(pool.capability, capability) or self.tree.covers(capability, pool.capability)
-        ]
+        serving = [pool for pool in self.config.pools.values() if self._related(pool.capability, capability)]
         chosen = next((pool for pool in serving if pool.default), serving[0] if serving else None)
         return self.pools[chosen.name] if chosen else None
 
@@ -189,7 +196,8 @@ class Session:
         models = [model for model, names in self.models.items() if self.tree.serves(capability, names)]
         if not models:
             raise ConfigurationError(
-                f"no model of this lab serves {capability!r}: declare a pool, or give a model that capability"
+                f"no model of this lab serves {capability!r}{held_nearby(self.tree, capability, self.models)}: "
+                "declare a pool, or give a model that capability"
             )
         routing = self.config.routing
         strategy = make_strategy(routing.strategy, routing.options)
@@ -267,12 +275,9 @@ class Session:
                 pool = self.config.pools[owner] if owner else self.config.routing
                 fixed = None if pool.latency_target == "auto" else pool.latency_target
                 target = targets.setdefault(owner or "", LatencyTarget(fixed))
-                price = model.price or price_of(provider.kind, name, base_url=provider.options.get("base_url"))
-                settings.append(
-                    ModelSettings(
-                        full, provider.name, pool.breaker, target, price, model.context_window, model.features
-                    )
-                )
+                known = list_model(provider, name)
+                window, features = known.context_window, model.features
+                settings.append(ModelSettings(full, provider.name, pool.breaker, target, known.price, window, features))
         return settings
 
     def _cost_usd(self, model: str, usage: TokenUsage | None) -> float | None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from routerlab.core.capabilities import CapabilityTree
 from routerlab.core.errors import ConfigurationError
+from routerlab.core.features import FEATURES, read_features
 from routerlab.core.simulated import Latency, SimulatedModel
 from routerlab.core.simulated_faults import ScheduledFault
 from routerlab.core.suggest import nearest
@@ -129,9 +130,9 @@ def _answers(value: Any) -> dict[str, str]:
 def _features(value: Any) -> frozenset[str]:
     names = _names(value)
     for name in names:
-        if name not in _FEATURES:
-            raise ConfigurationError(f"unknown feature {name!r}{nearest(name, _FEATURES)}")
-    return frozenset(names)
+        if name.removeprefix("-") not in FEATURES:
+            raise ConfigurationError(f"unknown feature {name!r}{nearest(name, FEATURES)}")
+    return read_features(names).intersection(_FEATURES)  # the others only route: no simulated model refuses them
 
 
 def _capabilities(value: Any) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from routerlab.core.capabilities import CHAT, EMBEDDING, CapabilityTree
+from routerlab.core.capabilities import CHAT, EMBEDDING, CapabilityTree, held_nearby
 from routerlab.core.errors import ConfigurationError
 
 
@@ -62,6 +62,17 @@ def test_a_pool_gets_every_model_at_its_node_and_below() -> None:
     assert not tree.covers("embedding", "chat-completion")
     assert tree.serves("embedding", ["chat-completion", "text-embedding"])
     assert not tree.serves("embedding", [])
+
+
+def test_the_nearest_are_those_under_the_closest_ancestor_that_somebody_has() -> None:
+    tree = CapabilityTree()
+    held = ["chat-completion", "text-completion", "text-to-image", "embedding"]
+    assert tree.nearest("code-generation", held) == [CHAT, "generation.text-generation.text-completion"]
+    assert tree.nearest("image-editing", held) == ["generation.image-generation.text-to-image"]
+    assert tree.nearest("text-to-video", held) == [*map(tree.resolve, held[:3])]
+    assert tree.nearest("reranking", held) == [*map(tree.resolve, held)]  # nothing is near
+    assert tree.nearest("reranking", []) == []
+    assert held_nearby(tree, "reranking", {}) == ""
 
 
 def test_a_name_is_no_prefix_of_another() -> None:

@@ -51,7 +51,11 @@ def test_why_a_model_cannot_serve_now(known: dict[str, Any], reason: str) -> Non
         (needing("tools", "vision"), {"features": frozenset({"tools"})}, "lacks vision"),
         (needing("tools"), {"features": None}, ""),
         (needing("tools"), {"features": frozenset({"tools", "json"})}, ""),
-        (needing(tokens=9000), {"context_window": 8192}, "context window of 8192 tokens is too small"),
+        (
+            needing(tokens=9000),
+            {"context_window": 8192},
+            "context window of 8192 tokens is too small: the prompt has at least 9000",
+        ),
         (needing(tokens=8192), {"context_window": 8192}, ""),
         (needing(tokens=9000), {"context_window": None}, ""),
     ],

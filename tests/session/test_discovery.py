@@ -8,7 +8,9 @@ import pytest
 
 import routerlab as rl
 from routerlab.core.simulated import Latency, SimulatedModel
-from routerlab.session.discovery import config_from_env
+from routerlab.providers.presets import PRESETS, Preset
+from routerlab.session.config_keys import add_usual_key
+from routerlab.session.discovery import config_from_env, key_variables, usual_variable
 from routerlab.simulation.server import SimulatedServer
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
@@ -28,7 +30,7 @@ def server():
 def environment(monkeypatch, tmp_path, server):
     """Only what the test says, and a working folder without a .env file."""
     for name in list(os.environ):
-        if name.endswith(("_API_KEY", "_BASE_URL")):
+        if name.endswith(("_API_KEY", "_BASE_URL", "_ENDPOINT")):
             monkeypatch.delenv(name)
     monkeypatch.setenv("OPENAI_BASE_URL", server.url())
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
@@ -64,10 +66,81 @@ def test_a_dotenv_file_counts(environment, tmp_path):
         assert lab.chat("hello").model == "openai/gpt-large"
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"export OPENAI_API_KEY={KEY}",
+        f'OPENAI_API_KEY="{KEY}"  # the team\'s',
+        f"# OPENAI_API_KEY=old\n  export OPENAI_API_KEY = '{KEY}'",
+        f"OPENAI_API_KEY={KEY} # a comment",
+    ],
+)
+def test_a_dotenv_file_is_read_as_shells_write_it(environment, tmp_path, line):
+    environment.setenv("OPENAI_API_KEY", "")  # an empty variable is not set
+    (tmp_path / ".env").write_text(f"{line}\n")
+    with rl.Lab.from_env(store=False) as lab:
+        assert lab.chat("hello").model == "openai/gpt-large"
+
+
+def test_the_environment_wins_over_a_dotenv_file(environment, tmp_path):
+    (tmp_path / ".env").write_text("OPENAI_API_KEY=sk-wrong-9876543210fedcba\n")
+    with rl.Lab.from_env(store=False) as lab:
+        assert lab.chat("hello").model == "openai/gpt-large"
+
+
 def test_nothing_in_the_environment_says_what_would_help(environment):
     environment.delenv("OPENAI_API_KEY")
-    with pytest.raises(rl.ConfigurationError, match=r"OPENAI_API_KEY.*rl\.Lab\.demo\(\)"):
+    with pytest.raises(rl.ConfigurationError, match=r"OPENAI_API_KEY.*rl\.Lab\.demo\(\)") as caught:
         rl.Lab.from_env()
+    assert all(name in str(caught.value) for one in PRESETS.values() for name in key_variables(one))
+
+
+def test_a_local_server_is_found_by_its_address(environment, capsys):
+    environment.delenv("OPENAI_API_KEY")
+    models = [SimulatedModel("llama", ttft_s=Latency(0.001), tokens_per_s=Latency(0))]
+    with SimulatedServer(models, separate_ports=False) as server:
+        environment.setenv("VLLM_BASE_URL", server.url())
+        with rl.Lab.from_env(store=False) as lab:
+            assert lab.chat("hello").model == "vllm/llama"
+    assert "vllm: 1 model, address in VLLM_BASE_URL; calls go to it" in capsys.readouterr().out
+
+
+def test_deployments_have_names_that_only_their_owner_knows(environment, capsys):
+    environment.setenv("AZURE_OPENAI_API_KEY", "made-up-for-the-test")
+    with rl.Lab.from_env(store=False) as lab:
+        assert lab.models[0].startswith("openai/")
+    assert "azure: key in AZURE_OPENAI_API_KEY; not used, name its deployments" in capsys.readouterr().out
+    environment.delenv("OPENAI_API_KEY")
+    with pytest.raises(rl.ConfigurationError, match=r"azure: .*name its deployments, from_env\(models=\['azure/…'\]\)"):
+        rl.Lab.from_env()
+    environment.setenv("AZURE_OPENAI_ENDPOINT", "https://mine.openai.azure.com")
+    with rl.Lab.from_env(["azure/mine"], store=False) as lab:
+        assert lab.explain("hello").chosen == "azure/mine"
+
+
+# -- every preset ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_each_variable_of_a_preset_holds_its_key(name):
+    for variable in key_variables(PRESETS[name]):
+        environ = {variable: KEY}
+        config, _ = config_from_env([f"{name}/m"], environ)
+        assert config["providers"][name] == {"api_key": f"${{env:{variable}}}", "models": ["m"]}
+        options = {}
+        add_usual_key(name, options, environ)
+        assert options == {"api_key": KEY, "key_source": f"the environment variable {variable}"}
+
+
+def test_a_preset_may_have_several_variables_and_the_usual_one_comes_first():
+    assert key_variables(Preset("x", "X", api_key_env="A_KEY, B_KEY")) == ("A_KEY", "B_KEY")
+    assert key_variables(Preset("x", "X", api_key_env=("A_KEY", "B_KEY"))) == ("A_KEY", "B_KEY")
+    assert key_variables(Preset("x", "X")) == ()
+    gemini = Preset("gemini", "Gemini", api_key_env="GEMINI_API_KEY")
+    assert key_variables(gemini) == ("GEMINI_API_KEY", "GOOGLE_API_KEY")
+    assert usual_variable(gemini, {"GOOGLE_API_KEY": "b"}) == "GOOGLE_API_KEY"
+    assert usual_variable(gemini, {"GOOGLE_API_KEY": "b", "GEMINI_API_KEY": "a"}) == "GEMINI_API_KEY"
+    assert usual_variable(gemini, {"GEMINI_API_KEY": ""}) == ""
 
 
 @pytest.mark.parametrize(

@@ -98,6 +98,22 @@ def test_a_declared_pool_hides_the_models_that_it_leaves_out(make):
         session.pool_for(CallSpec(capability="reranking"))
 
 
+def test_a_capability_that_nobody_has_names_the_nearest_that_somebody_has(make):
+    session = make(config())
+    with pytest.raises(ConfigurationError, match=rf"\(the nearest: {CHAT} of p/one\): declare a pool"):
+        session.pool_for(CallSpec(capability="text-completion"))
+    with pytest.raises(ConfigurationError, match=r"the nearest: representation\.embedding of p/vectors"):
+        load_config(config(pools={"pictures": {"capability": "image-embedding"}}))
+
+
+def test_a_pool_for_something_else_is_refused_and_the_right_one_named(make):
+    pools = {"chat": {"models": ["p/one"]}, "vectors": {"capability": "embedding"}}
+    session = make(config(pools=pools))
+    with pytest.raises(ConfigurationError, match=r"pool 'chat' is for .*, not 'representation\.embedding'.*'vectors'"):
+        session.pool_for(CallSpec(inputs=("x",), capability="representation.embedding", pool="chat"))
+    assert session.pool_for(CallSpec(capability=CHAT, pool="chat"))[0].models == ("p/one",)
+
+
 def test_the_default_pool_goes_first_among_several(make):
     pools = {"a": {"models": ["p/one"]}, "b": {"models": ["p/two"], "default": True}}
     assert ask(make(config(pools=pools))).response.text == "two"
@@ -222,6 +238,21 @@ def test_what_a_call_needs(content, params, features, tokens):
     needs = needs_of(spec, drop_params=False)
     assert (needs.features, needs.tokens) == (features, tokens)
     assert needs_of(spec, drop_params=True).features == features & {"vision"}
+
+
+@pytest.mark.parametrize(
+    ("roles", "features"),
+    [
+        (["user"], set()),
+        (["system", "user"], {"system"}),
+        (["developer", "user", "assistant", "user"], {"system"}),
+        (["user", "assistant"], {"prefill"}),
+        (["system", "user", "assistant"], {"system", "prefill"}),
+    ],
+)
+def test_roles_of_messages_need_features_that_no_parameter_could_leave_out(roles, features):
+    spec = CallSpec(messages=tuple({"role": role, "content": "x"} for role in roles))
+    assert needs_of(spec, drop_params=False).features == needs_of(spec, drop_params=True).features == features
 
 
 # -- the beginning and the end -----------------------------------------------------------------------------------------
