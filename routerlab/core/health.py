@@ -73,6 +73,7 @@ class ModelSettings:
     features: frozenset[str] | None = None
     window_size: int = 100
     window_s: float = 300.0
+    prefill: bool = False
 
 
 @record
@@ -156,6 +157,7 @@ class Health:
             state.remaining,
             out.because if out else "",
             out.until if out else None,
+            settings.prefill,
         )
 
     def score(self, model: str, now: float) -> float | None:

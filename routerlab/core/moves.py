@@ -44,9 +44,10 @@ class Succeeded:
 
 @record
 class Failed:
-    """The attempt has failed."""
+    """The attempt has failed; `resumable`: another one can carry on from the text that was shown so far."""
 
     error: ProviderError
+    resumable: bool = False
 
 
 @record
@@ -94,14 +95,17 @@ class Attempt:
     Attributes:
         model: ``provider/model``.
         clocks: the limits that the driver keeps.
-        mode: ``fresh``, or ``restart`` where what was shown so far is to be replaced.
+        mode: ``fresh``; ``restart`` where what was shown so far is to be replaced; ``continue`` where it is to be
+            carried on.
         reason: ``selected``, ``probe``, ``retry``, ``failover`` or ``cooled`` (after waiting for a cooling model).
+        prefill: carry on by prefill, else by instruction.
     """
 
     model: str
     clocks: Clocks
-    mode: Literal["fresh", "restart"] = "fresh"
+    mode: Literal["fresh", "restart", "continue"] = "fresh"
     reason: str = "selected"
+    prefill: bool = False
 
 
 @record
@@ -158,7 +162,7 @@ def from_dict(data: Mapping[str, Any]) -> Event | Action:
         raise ValueError(f"{data.get('kind')!r} is no event or action: expected one of {', '.join(sorted(_KINDS))}")
     if kind is Failed:
         error = values["error"]
-        return Failed(ProviderError(**{**error, "fault": Fault(error["fault"])}))
+        return Failed(ProviderError(**{**error, "fault": Fault(error["fault"])}), values.get("resumable", False))
     if kind is Attempt:
         values["clocks"] = Clocks(**values["clocks"])
     if kind is Finish:

@@ -10,11 +10,12 @@ from routerlab.core.record import record
 
 __all__ = ["PoolPolicy", "RetryPolicy", "StreamPolicy", "Timeouts"]
 
-StreamPolicy = Literal["restart", "error", "buffer"]
+StreamPolicy = Literal["continue", "restart", "error", "buffer"]
 """What happens when a stream breaks after its first text.
 
-``restart``: the next model starts over, the next piece says so. ``error``: an error that carries the partial text.
-``buffer``: nothing is shown before the stream is complete, so that a failover cannot be seen.
+``continue``: the next model carries on from the text so far; where that cannot be (half a tool call, a very long text),
+it starts over. ``restart``: the next model starts over, the next piece says so. ``error``: an error that carries the
+partial text. ``buffer``: nothing is shown before the stream is complete, so that a failover cannot be seen.
 """
 
 
@@ -86,6 +87,6 @@ class PoolPolicy:
     timeouts: Timeouts = field(default_factory=Timeouts)
     deadline: float | None = None
     takeover_after: float | None = None
-    on_stream_failure: StreamPolicy = "error"
+    on_stream_failure: StreamPolicy = "continue"
     on_content_filter: Literal["error", "move_on"] = "error"
     wait_max: float = 60.0

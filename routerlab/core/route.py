@@ -6,15 +6,16 @@ The driver calls `Route.start`, does what the action says, and comes back with w
     NEW          start                  TRYING (Attempt), WAITING (Wait) or DONE (Finish)
     TRYING       Committed              TRYING (Proceed)
     TRYING       Succeeded              DONE
-    TRYING       Failed                 WAITING (a retry, or a cooling model), TRYING (a fresh key, or the next model)
-                                        or DONE
+    TRYING       Failed                 WAITING (a retry, or a cooling model), TRYING (a fresh key, without the prefill
+                                        that was refused, or the next model) or DONE
     TRYING       Refused                TRYING (the next model), WAITING or DONE
     WAITING      Waited                 TRYING, WAITING or DONE
     any but NEW and DONE: Cancelled     DONE
 
-Any other event raises `IllegalMove` and changes nothing. A *turn* is one model's first try, its immediate retries, and
-one try more where a refused key can be had anew; a model has one turn per request, so that a route always ends: models
-are finite, retries are bounded by the policy, and all waits for cooling models together by ``wait_max``.
+Any other event raises `IllegalMove` and changes nothing. A *turn* is one model's first try, its immediate retries, one
+try more where a refused key can be had anew, and one more where it refused a prefill; a model has one turn per request,
+so that a route always ends: models are finite, retries are bounded by the policy, and all waits for cooling models
+together by ``wait_max``.
 
 The route knows no clock, opens nothing and waits for nothing. Text does not pass through it. What it chose, and why,
 stands in `decisions`.
@@ -72,6 +73,8 @@ class Route:
         deadline_s: the caller's own limit; None: the pool's.
         wait_max_s: seconds to wait for cooling models, all waits together; None: the pool's.
         pinned: the caller chose the model (the pool then holds that one).
+        stitch: whether an answer may be written by several models, one after the other; False: ``continue`` is
+            ``restart``.
     """
 
     def __init__(
@@ -83,6 +86,7 @@ class Route:
         deadline_s: float | None = None,
         wait_max_s: float | None = None,
         pinned: bool = False,
+        stitch: bool = True,
     ) -> None:
         self.request = request
         self.pool = pool
@@ -100,7 +104,10 @@ class Route:
         self._refreshed = False  # this turn has had its try with a fresh key
         self._tried: list[str] = []  # models that had or have their turn
         self._committed = False  # this attempt has shown content
-        self._mode: Literal["fresh", "restart"] = "fresh"
+        self._mode: Literal["fresh", "restart", "continue"] = "fresh"
+        self._stitch = stitch
+        self._prefill = False  # this attempt carries on by prefill
+        self._no_prefill: set[str] = set()  # models that refused one
         self._min_window = 0
         self._choosing = False  # the wait is for a cooling model, not for a retry
 
@@ -133,21 +140,23 @@ class Route:
             return self._next(snapshots, now) if self._choosing else self._retry(snapshots, now)
         if isinstance(event, moves.Refused):
             return self._next(snapshots, now)
-        return self._failed(event.error, snapshots, now)
+        return self._failed(event, snapshots, now)
 
     # -- after a failure -------------------------------------------------------------------------------------------
 
-    def _failed(self, error: ProviderError, snapshots: Sequence[ModelSnapshot], now: float) -> moves.Action:
+    def _failed(self, event: moves.Failed, snapshots: Sequence[ModelSnapshot], now: float) -> moves.Action:
+        error = event.error
         verdict = classify(error)
-        self.tries.append(endings.Try(self._model or "", error, verdict))
         broke_off, self._committed = self._committed, False
+        if self._mode == "continue" and verdict.error is InvalidRequestError and not broke_off:
+            return self._refused_to_go_on(snapshots, now)
+        self.tries.append(endings.Try(self._model or "", error, verdict))
         if verdict.outcome is Outcome.CANCELLED:
             return self._late()
         if broke_off:
             if self.policy.on_stream_failure == "error":
                 return self._finish(verdict.outcome, endings.interrupted(self.tries[-1]))
-            if self.policy.on_stream_failure == "restart":
-                self._mode = "restart"
+            self._mode = self._mode_after(event)
         if verdict.error is ContextWindowError:
             self._min_window = max(self._min_window, self._own(snapshots).context_window or 0)
         if not self._moves_on(verdict):
@@ -160,6 +169,19 @@ class Route:
             return self._next(snapshots, now)
         self._retries += 1
         return self._wait(pause, choosing=False)
+
+    def _mode_after(self, event: moves.Failed) -> Literal["fresh", "restart", "continue"]:
+        """How to go on after a stream that broke off; what was not shown needs no mode."""
+        if self.policy.on_stream_failure == "continue":
+            return "continue" if event.resumable and self._stitch else "restart"
+        return "restart" if self.policy.on_stream_failure == "restart" else self._mode
+
+    def _refused_to_go_on(self, snapshots: Sequence[ModelSnapshot], now: float) -> moves.Action:
+        """The request was good when the first model took it: the way of going on was refused, and is no outcome."""
+        if self._prefill and not shut(self._own(snapshots)) and self._in_time(0.0, now):
+            self._no_prefill.add(self._model or "")
+            return self._attempt("retry", snapshots, now)
+        return self._next(snapshots, now)
 
     def _moves_on(self, verdict: Verdict) -> bool:
         """A refusal of the request ends it, unless an earlier model failed: an outage must not hide behind it."""
@@ -251,7 +273,9 @@ class Route:
 
     def _attempt(self, reason: str, snapshots: Sequence[ModelSnapshot], now: float) -> moves.Action:
         self.state, self._committed = RouteState.TRYING, False
-        return moves.Attempt(self._model or "", self._clocks(snapshots, now), self._mode, reason)
+        if self._mode == "continue":
+            self._prefill = self._own(snapshots).prefill and self._model not in self._no_prefill
+        return moves.Attempt(self._model or "", self._clocks(snapshots, now), self._mode, reason, self._prefill)
 
     def _clocks(self, snapshots: Sequence[ModelSnapshot], now: float) -> moves.Clocks:
         timeouts, takeover = self.policy.timeouts, self.policy.takeover_after

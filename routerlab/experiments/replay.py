@@ -191,6 +191,7 @@ class Replay:
             variant=arm.variant,
             purpose=plan.kind,
             wait_max_s=_WAIT_MAX_S,
+            stitch=False,  # nothing that two models wrote enters a comparison
         )
 
     def _pause(self, unit: Unit, result: CallResult) -> bool:

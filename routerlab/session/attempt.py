@@ -12,6 +12,7 @@ from routerlab.core.failures import Outcome, ProviderError, Verdict
 from routerlab.core.health import Health
 from routerlab.core.moves import Attempt
 from routerlab.core.redact import Redactor
+from routerlab.core.seam import Seam
 from routerlab.core.types import (
     CompletionRequest,
     CompletionResponse,
@@ -82,6 +83,7 @@ class Trial:
         record: filled in as it goes.
         started: monotonic second.
         hold: keep the pieces of a stream back (in ``held``) until it is complete.
+        seam: cuts from a continuation what it repeats; None: it is none.
 
     Attributes:
         first_token: monotonic second of the first text, tool call or reasoning of a stream.
@@ -89,14 +91,28 @@ class Trial:
         dropped: names of the parameters that were left out.
     """
 
-    def __init__(self, desk: Desk, action: Attempt, record: AttemptRecord, started: float, *, hold: bool) -> None:
+    def __init__(
+        self,
+        desk: Desk,
+        action: Attempt,
+        record: AttemptRecord,
+        started: float,
+        *,
+        hold: bool,
+        seam: Seam | None = None,
+    ) -> None:
         self.action, self.record, self.started = action, record, started
         self.collector = Collector()
         self.first_token: float | None = None
         self.response: Response | None = None
         self.held: list[Piece] = []
         self.dropped: set[str] = set()
-        self._desk, self._hold = desk, hold
+        self._desk, self._hold, self._seam = desk, hold, seam
+
+    @property
+    def continues(self) -> bool:
+        """Whether its text carries on from what was shown before."""
+        return self.action.mode == "continue"
 
     @property
     def restarts(self) -> bool:
@@ -117,23 +133,25 @@ class Trial:
                 request = replace(request, model=name, connect_timeout_s=clocks.connect_s)
                 self.response = await connector.embed(request)
                 return
-            request = replace(self._without_unknown(request), model=name, connect_timeout_s=clocks.connect_s)
+            request = replace(request, model=name, connect_timeout_s=clocks.connect_s)
+            request = self._without_refused(request, connector)
             if request.stream:
                 await self._read(connector, request, viewer, watch)
                 self.response = self.collector.response()
             else:
                 self.response = await connector.complete(request)
 
-    def _without_unknown(self, request: CompletionRequest) -> CompletionRequest:
-        """With ``drop_params``: leave out what this model is known not to take."""
+    def _without_refused(self, request: CompletionRequest, connector: ProviderConnector) -> CompletionRequest:
+        """With ``drop_params``: leave out what this model is known not to take (else its connector refuses it)."""
         if not self._desk.drop_params:
             return request
+        self.dropped = set(connector.refused_params(request))
         features = self._desk.health.snapshot(self.record.model, self.started).features
-        if features is None:
+        if features is not None:
+            self.dropped |= {name for name, need in _NEEDED.items() if need not in features} & set(request.params)
+        if not self.dropped:
             return request
-        self.dropped = {name for name, need in _NEEDED.items() if name in request.params and need not in features}
-        kept = {name: value for name, value in request.params.items() if name not in self.dropped}
-        return replace(request, params=kept)
+        return replace(request, params={k: v for k, v in request.params.items() if k not in self.dropped})
 
     async def _read(
         self, connector: ProviderConnector, request: CompletionRequest, viewer: Viewer, watch: Watch
@@ -151,10 +169,13 @@ class Trial:
                 if content and not self.record.committed:
                     self.record.committed = True
                     viewer.committed(self)
-                if delta.text or (content and restart):
-                    piece = Piece(delta.text, self.record.model, restart)
+                text = delta.text if self._seam is None else self._seam.feed(delta.text)
+                if text or (content and restart):
+                    piece = Piece(text, self.record.model, restart)
                     restart = False
                     self.held.append(piece) if self._hold else await viewer.show(piece, watch)
+        if self._seam is not None and (rest := self._seam.end()):
+            await viewer.show(Piece(rest, self.record.model), watch)
 
     def describe(self, verdict: Verdict, error: Exception | None, now: float) -> None:
         """Fill in what is known of the record now that it has ended."""

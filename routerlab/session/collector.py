@@ -47,6 +47,11 @@ class Collector:
         call["function"]["arguments"] += function.get("arguments") or ""
 
     @property
+    def any_tool_call(self) -> bool:
+        """Whether a tool call has begun."""
+        return bool(self._tools)
+
+    @property
     def text(self) -> str:
         """The text so far."""
         return "".join(self._text)

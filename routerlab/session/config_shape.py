@@ -60,12 +60,6 @@ def _known_strategy(name: str) -> str:
     return name
 
 
-def _stream_policy(value: Any) -> Any:
-    if value == "continue":
-        raise ValueError("continuing in mid-stream comes in a later version: choose restart, error or buffer")
-    return value
-
-
 def _by_name(value: Any) -> Any:
     """A list of names as a mapping of names to nothing special; a name alone is one, too."""
     if isinstance(value, str):
@@ -140,7 +134,7 @@ class RoutingShape(_Shape):
     timeouts: TimeoutsShape | None = None
     deadline: Seconds | None = None
     takeover_after: Seconds | None = None
-    on_stream_failure: Annotated[Literal["restart", "error", "buffer"], BeforeValidator(_stream_policy)] = "error"
+    on_stream_failure: Literal["continue", "restart", "error", "buffer"] = "continue"
     on_content_filter: Literal["error", "move_on"] = "error"
     latency_target: Annotated[Annotated[float, Field(gt=0, allow_inf_nan=False)] | None, BeforeValidator(_target)] = (
         None

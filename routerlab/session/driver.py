@@ -16,11 +16,13 @@ from routerlab.core.decisions import Pool
 from routerlab.core.errors import RequestError
 from routerlab.core.failures import CANCELLED, SUCCESS, Outcome, ProviderError, Verdict, classify
 from routerlab.core.route import Route
+from routerlab.core.seam import Seam
 from routerlab.core.strategies import Feedback
 from routerlab.core.stream_mask import StreamMask, without_half
 from routerlab.core.types import CompletionRequest, CompletionResponse, EmbeddingRequest, ModelSnapshot
 from routerlab.session.attempt import MISTAKE, Desk, Trial
 from routerlab.session.clocks import Watch
+from routerlab.session.continuing import checkpoint, request_for_rest
 from routerlab.session.journal import Journal, Span, call_row
 from routerlab.session.pipe import Piece
 from routerlab.session.privacy import conceal, masked
@@ -61,7 +63,13 @@ class Call:
         self.result = CallResult(request.call_id, spec)
         self._desk, self._request, self._pool, self._pinned, self._sink = desk, request, pool, pinned, sink
         self._route = Route(
-            request, pool, desk.seed, deadline_s=spec.deadline_s, wait_max_s=spec.wait_max_s, pinned=pinned
+            request,
+            pool,
+            desk.seed,
+            deadline_s=spec.deadline_s,
+            wait_max_s=spec.wait_max_s,
+            pinned=pinned,
+            stitch=spec.stitch,
         )
         self._journal = Journal(desk.record, self.result)
         self._started, self._started_at = time.monotonic(), time.time()
@@ -114,18 +122,20 @@ class Call:
         self._injected |= self._desk.injected(action.model)
         hold = self._pool.policy.on_stream_failure == "buffer"
         self._mask = StreamMask(self._desk.redactor)
-        trial = self._trial = Trial(self._desk, action, self._new_record(action, before), before.at, hold=hold)
+        request, seam = self._request_of(action)
+        record = self._new_record(action, before)
+        trial = self._trial = Trial(self._desk, action, record, before.at, hold=hold, seam=seam)
         verdict: Verdict = CANCELLED
         error: Exception | None = None
         event: moves.Event = moves.Succeeded()
         try:
-            await trial.send(self._request, self)
+            await trial.send(request, self)
             verdict = SUCCESS
         except ProviderError as failure:
             failure.__traceback__ = failure.__context__ = None  # their frames hold the request, with its key
             verdict, error = classify(failure), failure
             conceal(failure, self._desk.redactor)
-            event = moves.Failed(failure)
+            event = moves.Failed(failure, not trial.collector.any_tool_call)
         except Exception as mistake:
             verdict, error = MISTAKE, mistake
             raise
@@ -134,7 +144,22 @@ class Call:
         for piece in trial.held if verdict is SUCCESS else ():
             await self.show(piece)
         await self._pass_on(Piece(self._mask.end(), action.model))
+        if isinstance(event, moves.Failed) and event.resumable:
+            event = moves.Failed(event.error, checkpoint(self.result.call_id, action.model, self._text).resumable)
         return event
+
+    @property
+    def _text(self) -> str:
+        """What was shown since the last restart."""
+        return "".join(piece for _, pieces in self._shown for piece in pieces)
+
+    def _request_of(self, action: moves.Attempt) -> tuple[CompletionRequest | EmbeddingRequest, Seam | None]:
+        """What to send: the request itself, or the one for the rest of its answer."""
+        if action.mode != "continue" or isinstance(self._request, EmbeddingRequest):
+            return self._request, None
+        kept = checkpoint(self.result.call_id, action.model, self._text)
+        rest = request_for_rest(self._request, kept, prefill=action.prefill)
+        return rest, Seam(kept.content_buffer, exact=action.prefill)
 
     def _new_record(self, action: moves.Attempt, before: ModelSnapshot) -> AttemptRecord:
         waited, self._waited_s = self._waited_s, 0.0
@@ -144,7 +169,7 @@ class Call:
             attempt=len(self.result.attempts) + 1,
             model=action.model,
             provider=before.provider,
-            reason="restart" if action.mode == "restart" else action.reason,
+            reason=action.reason if action.mode == "fresh" else action.mode,
             started_at=self._wall(before.at),
             wait_before_s=waited,
             breaker_before=before.breaker,
@@ -154,7 +179,8 @@ class Call:
     def committed(self, trial: Trial) -> None:
         """The first content: from now on the route knows that something was shown."""
         self._route.receive(moves.Committed(), (), time.monotonic())
-        self._first_token = trial.first_token  # a second one starts over, or nothing was shown of the first
+        if not trial.continues:
+            self._first_token = trial.first_token  # a second one starts over, or nothing was shown of the first
         if trial.restarts:
             self._shown.clear()
 

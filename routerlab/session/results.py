@@ -26,6 +26,7 @@ class CallSpec:
         deadline_s: the caller's limit for the whole call; None: the pool's.
         run_id, item_id, repeat, variant, purpose: where the call belongs; None outside a run.
         wait_max_s: how long the call may wait for a cooling model; None: the pool's rule.
+        stitch: whether an answer may be written by several models, one after the other; not in a comparison.
         scheduled_at: wall-clock second at which a traffic generator meant to send it; None: now.
     """
 
@@ -43,6 +44,7 @@ class CallSpec:
     variant: str | None = None
     purpose: str | None = None
     wait_max_s: float | None = None
+    stitch: bool = True
     scheduled_at: float | None = None
 
 
@@ -51,7 +53,8 @@ class AttemptRecord:
     """One request that was sent: the columns of the table ``attempts``, in their order.
 
     Times are wall-clock seconds since the epoch, durations seconds. ``reason`` says why this model:
-    ``selected``, ``probe``, ``retry``, ``failover``, ``restart``, ``cooled`` (after a wait for a cooling model).
+    ``selected``, ``probe``, ``retry``, ``failover``, ``cooled`` (after a wait for a cooling model); after a stream
+    broke off ``restart`` or ``continue`` (the text that was shown is carried on).
     """
 
     call_id: str

@@ -70,7 +70,6 @@ class Session:
         }
         for capability in {capability for names in self.models.values() for capability in names}:
             self.tree.add(capability)
-        self.health = Health(self._settings())
         self.pools = {
             name: Pool(name, pool.capability, pool.models, make_strategy(pool.strategy, pool.options), pool.policy)
             for name, pool in config.pools.items()
@@ -86,6 +85,7 @@ class Session:
         except BaseException:
             self.loop.stop(self._let_go)
             raise
+        self.health = Health(self._settings())
         self.desk = Desk(
             health=self.health,
             connectors=self.connectors,
@@ -277,7 +277,13 @@ class Session:
                 target = targets.setdefault(owner or "", LatencyTarget(fixed))
                 known = list_model(provider, name)
                 window, features = known.context_window, model.features
-                settings.append(ModelSettings(full, provider.name, pool.breaker, target, known.price, window, features))
+                connector = self.connectors[provider.name]
+                prefill = connector.takes_prefill(name) if features is None else "prefill" in features
+                settings.append(
+                    ModelSettings(
+                        full, provider.name, pool.breaker, target, known.price, window, features, prefill=prefill
+                    )
+                )
         return settings
 
     def _cost_usd(self, model: str, usage: TokenUsage | None) -> float | None:

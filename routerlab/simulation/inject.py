@@ -102,6 +102,14 @@ class InjectingConnector(ProviderConnector):
         if left is not None:
             await _break(error)
 
+    def refused_params(self, request: CompletionRequest) -> frozenset[str]:
+        """As the real provider."""
+        return self._inner.refused_params(request)
+
+    def takes_prefill(self, model: str) -> bool:
+        """As the real provider."""
+        return self._inner.takes_prefill(model)
+
     async def list_models(self) -> list[ModelInfo]:
         """The real provider's list."""
         return await self._inner.list_models()

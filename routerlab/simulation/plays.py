@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from routerlab.core.failures import Fault, ProviderError
 from routerlab.core.moves import Clocks
-from routerlab.core.script import Ending, outcome
+from routerlab.core.script import Ending, Part, outcome
 from routerlab.core.simulated import SimulatedModel, play, read_chat
 from routerlab.core.types import CompletionRequest
 
@@ -26,6 +26,7 @@ class Play:
         first_token_s: of a stream: until its first text or tool call; None: at the end of a success, else never.
         reasoning_s: of a stream: until its first reasoning delta; None: there is none.
         silent_from_s: of a stream: when its last chunk came; None: chunks come to the end.
+        resumable: of a stream: another model can carry on from its text; False: it had begun a tool call.
     """
 
     seconds: float = 0.0
@@ -34,6 +35,7 @@ class Play:
     first_token_s: float | None = None
     reasoning_s: float | None = None
     silent_from_s: float | None = None
+    resumable: bool = True
 
     @property
     def content_s(self) -> float | None:
@@ -74,6 +76,7 @@ def plays_of(
         seen.error,
         first_token_s=seen.first_token_s,
         silent_from_s=last_chunk_s if silent else None,
+        resumable=bool(seen.text.strip()) and all(step.part is not Part.TOOL_CALL for step in script.steps),
     )
 
 

@@ -164,6 +164,7 @@ def _settings(models: Mapping[str, Plays | SimulatedModel], breaker: BreakerConf
             price=getattr(model, "price", None),
             context_window=getattr(model, "context_window", None),
             features=getattr(model, "features", None),
+            prefill="prefill" in (getattr(model, "features", None) or ()),
         )
         for name, model in models.items()
     ]

@@ -159,7 +159,8 @@ class VirtualCall:
         seconds, error = cut(play, action.clocks, stream=self.request.stream)
         if self.request.stream and play.content_s is not None and play.content_s <= seconds:
             self._later(play.content_s, lambda: self._commit(record))
-        self._later(seconds, lambda: self._end(record, permit, error))
+        failed = moves.Failed(error, play.resumable) if error else None
+        self._later(seconds, lambda: self._end(record, permit, failed))
         return True
 
     def _new_record(self, action: moves.Attempt, before: ModelSnapshot) -> AttemptRecord:
@@ -170,7 +171,7 @@ class VirtualCall:
             attempt=len(self.attempts) + 1,
             model=action.model,
             provider=before.provider,
-            reason="restart" if action.mode == "restart" else action.reason,
+            reason=action.reason if action.mode == "fresh" else action.mode,
             started_at=self._clock.now,
             wait_before_s=waited,
             breaker_before=before.breaker,
@@ -181,9 +182,10 @@ class VirtualCall:
         record.committed, record.ttft_s = True, self._clock.now - record.started_at
         self.route.receive(moves.Committed(), (), self._clock.now)
 
-    def _end(self, record: AttemptRecord, permit: Permit, error: ProviderError | None) -> None:
+    def _end(self, record: AttemptRecord, permit: Permit, failed: moves.Failed | None) -> None:
+        error = failed.error if failed else None
         self._settle(record, permit, classify(error) if error else SUCCESS, error)
-        self._receive(moves.Failed(error) if error else moves.Succeeded())
+        self._receive(failed or moves.Succeeded())
 
     def _settle(self, record: AttemptRecord, permit: Permit, verdict: Verdict, error: ProviderError | None) -> None:
         """Give the permit back and write the attempt down."""

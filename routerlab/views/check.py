@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from routerlab.core.errors import ConfigurationError
 from routerlab.core.redact import Redactor
 from routerlab.providers.keys import CommandKey
-from routerlab.providers.openai_options import has_key_header
+from routerlab.providers.options import has_key_header
 from routerlab.providers.presets import PRESETS
 from routerlab.session.config import LabConfig, ProviderConfig, load_config
 from routerlab.session.ping import Ping, ping

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from routerlab.views.words import seconds
+from routerlab.views.words import count, seconds
 
 __all__ = ["Bar", "Lane", "Segment", "call_lanes", "failure", "state_name", "states", "what_then"]
 
@@ -145,12 +145,20 @@ def state_name(state: str) -> str:
 
 
 def what_then(attempt: Row, following: Row | None, *, answered: bool = False) -> str:
-    """What happened to an attempt and what came next: ``503 · moved on``, ``answered · 420 ms``."""
+    """What happened to an attempt and what came next: ``503 · moved on``, ``answered · 420 ms``.
+
+    Where an answer was carried on by another model, it says where the seam is.
+    """
     took = seconds(attempt.get("latency_s"))
     if attempt["outcome"] == "ok":
-        return f"{'answered' if answered else 'ok'} · {took}"
+        wrote = "wrote the rest" if attempt.get("reason") == "continue" else "answered"
+        return f"{wrote if answered else 'ok'} · {took}"
     if following is None:
         then = "" if attempt["outcome"] == "cancelled" else "gave up"
+    elif attempt.get("committed") and following.get("reason") == "continue":
+        then = f"carried on after {count(attempt.get('chars') or 0, 'character')}"
+    elif attempt.get("committed") and following.get("reason") == "restart":
+        then = "started over"
     else:
         then = "tried again" if following["model"] == attempt["model"] else "moved on"
     return " · ".join(part for part in (failure(attempt), then) if part)

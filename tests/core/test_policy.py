@@ -15,7 +15,7 @@ def test_defaults_are_those_of_the_fault_table() -> None:
     clocks = policy.timeouts
     assert (clocks.connect, clocks.request, clocks.first_token, clocks.idle, clocks.total) == (10, 120, 60, 30, 300)
     assert (policy.deadline, policy.takeover_after, policy.wait_max) == (None, None, 60.0)
-    assert (policy.on_stream_failure, policy.on_content_filter) == ("error", "error")
+    assert (policy.on_stream_failure, policy.on_content_filter) == ("continue", "error")
 
 
 @pytest.mark.parametrize("value", [-1, 1.5, True, "1", None])

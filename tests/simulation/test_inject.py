@@ -53,7 +53,7 @@ CONFIG = {
         "real": {"kind": f"{__name__}:Real", "models": {"one": {}, "vectors": {"capabilities": ["embedding"]}}},
         "other": {"kind": f"{__name__}:Real", "models": ["two"]},
     },
-    "pools": {"chat": {"models": ["real/one", "other/two"], "retry": {"max_retries": 0}}},
+    "pools": {"chat": {"models": ["real/one", "other/two"], "retry": {"max_retries": 0}, "on_stream_failure": "error"}},
 }
 
 
