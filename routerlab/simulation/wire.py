@@ -69,8 +69,10 @@ def _event_of(step: Step, envelope: Envelope) -> bytes:
             return _event(step.data)
         case Part.MALFORMED:
             return f"data: {step.data}\n\n".encode()
-        case _:
+        case Part.DONE:
             return b"data: [DONE]\n\n"
+        case _:
+            return b""  # what ended the text is not told
 
 
 def body_of(script: Script, envelope: Envelope) -> tuple[str, bytes]:
