@@ -100,7 +100,7 @@ class SimulatedApplication:
 
     async def _models(self, request: Request) -> Response:
         path = request.url.path
-        dialect = next(one for one in DIALECTS if path in one.listing and one.lists(request))
+        dialect = next(one for one in reversed(DIALECTS) if path in one.listing and one.lists(request))
         if not self._has_key(dialect, request):
             return _refused(dialect, dialect.words["unauthorized"])
         return JSONResponse(dialect.models(served.model for served in self._served.values()))
@@ -121,10 +121,10 @@ class SimulatedApplication:
             endpoint.complete(body, request)
             name = str(body.get("model", ""))
         served = self._arrive(name)
-        problem = self._refusal(request, dialect, name, served) or endpoint.problem(body)
-        if problem is not None or served is None:
-            return self._refuse(request, name, dialect, problem or dialect.unknown(name))
-        seen = endpoint.read(body)
+        problem = self._refusal(request, dialect, name, served)
+        seen = _read(endpoint, body) if problem is None else problem
+        if isinstance(seen, Problem) or served is None:
+            return self._refuse(request, name, dialect, seen if isinstance(seen, Problem) else dialect.unknown(name))
         unsupported = _unsupported(served.model, body, seen)
         if unsupported:
             return self._refuse(request, name, dialect, dialect.words[unsupported])
@@ -173,6 +173,14 @@ def _parse(data: bytes) -> Any:
         return json.loads(data)
     except (ValueError, RecursionError):
         return None
+
+
+def _read(endpoint: Endpoint, body: Any) -> SimulatedRequest | Problem:
+    """What a body means, or what is wrong with it."""
+    try:
+        return endpoint.problem(body) or endpoint.read(body)
+    except (AttributeError, KeyError, TypeError, ValueError):  # values of types that no check expects
+        return Problem(400, "The request has a field of the wrong type.")
 
 
 def _unsupported(model: SimulatedModel, body: dict[str, Any], seen: SimulatedRequest) -> str | None:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from routerlab.simulation.dialects.anthropic import Anthropic
 from routerlab.simulation.dialects.base import Dialect
+from routerlab.simulation.dialects.cohere import Cohere
+from routerlab.simulation.dialects.gemini import Gemini
+from routerlab.simulation.dialects.ollama import Ollama
 from routerlab.simulation.dialects.openai import OpenAI
+from routerlab.simulation.dialects.responses import Responses
 
 __all__ = ["DIALECTS", "dialect_of"]
 
-DIALECTS: tuple[Dialect, ...] = (OpenAI(),)
-"""Every format. Where several list models at one address, the first that claims a request answers it."""
+_OPENAI = OpenAI()
+DIALECTS: tuple[Dialect, ...] = (_OPENAI, Responses(), Anthropic(), Gemini(), Ollama(), Cohere())
+"""Every format; OpenAI's is the one for whatever no other one claims."""
 
 
 def dialect_of(path: str) -> Dialect:

@@ -6,7 +6,7 @@ Source: OpenAI's API reference (chat completions, embeddings, models, rate limit
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from starlette.requests import Request
 
@@ -60,7 +60,7 @@ class OpenAI(Dialect):
 
     kind = "openai"
     root = "/v1"
-    endpoints = (
+    endpoints: ClassVar[tuple[Endpoint, ...]] = (
         Endpoint(
             tuple(f"{prefix}/chat/completions" for prefix in PREFIXES),
             chat_problem,
@@ -76,7 +76,7 @@ class OpenAI(Dialect):
             named_in_path,
         ),
     )
-    listing = ("/v1/models", "/openai/v1/models")
+    listing: ClassVar[tuple[str, ...]] = ("/v1/models", "/openai/v1/models")
     words = _WORDS
 
     def error(self, problem: Problem, retry_after: str | None = None) -> Mapping[str, Any]:

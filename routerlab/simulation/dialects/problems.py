@@ -11,7 +11,7 @@ from typing import Any
 from routerlab.core.record import record
 from routerlab.core.simulated_errors import ERRORS
 
-__all__ = ["Problem", "name_of", "read_problem"]
+__all__ = ["Problem", "in_answer", "name_of", "read_problem"]
 
 
 @record
@@ -69,3 +69,8 @@ def read_problem(body: Any, status: int) -> Problem | None:
     if status < 400:
         status = code if isinstance(code, int) else _STATUSES.get(str(code or error["type"]), 500)
     return Problem(status, str(error["message"]), None, None if code is None else str(code), error["param"])
+
+
+def in_answer(body: Any) -> Problem:
+    """The error that an answer ends with, in whatever shape it has."""
+    return read_problem(body, 200) or Problem(500, "Internal server error")
