@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from routerlab.core.script import Part, Script, Step
+from routerlab.core.types import TokenUsage
 from routerlab.simulation.dialects.anthropic_errors import error_body
 from routerlab.simulation.dialects.base import Envelope, Writer
 from routerlab.simulation.dialects.parts import assemble, event, parsed_arguments, usage_of
@@ -89,7 +90,7 @@ class MessageWriter(Writer):
     def _finish(self, reason: str, script: Script) -> bytes:
         delta = {"stop_reason": _reason(reason, self._stopped), "stop_sequence": self._stopped}
         usage = usage_of(script)
-        told = {} if usage is None else {"usage": {"output_tokens": usage.completion_tokens}}
+        told = {} if usage is None else {"usage": _usage(usage)}
         return _event({"type": "message_delta", "delta": delta, **told})
 
     def _message(self, content: list[dict[str, Any]], reason: str | None, stopped: str | None) -> dict[str, Any]:
@@ -114,9 +115,12 @@ class MessageWriter(Writer):
             content.append({"type": "tool_use", "id": _tool_id(call["id"]), "name": name, "input": arguments})
         message = self._message(content, _reason(parts.finish, parts.stopped), parts.stopped)
         if parts.usage is not None:
-            tokens = {"input_tokens": parts.usage.prompt_tokens, "output_tokens": parts.usage.completion_tokens}
-            message["usage"] = {**_CACHES, **tokens, "service_tier": "standard"}
+            message["usage"] = {**_usage(parts.usage), "service_tier": "standard"}
         return message
+
+
+def _usage(usage: TokenUsage) -> dict[str, Any]:
+    return {"input_tokens": usage.prompt_tokens, **_CACHES, "output_tokens": usage.completion_tokens}
 
 
 def _reason(finish: str | None, stopped: str | None) -> str | None:

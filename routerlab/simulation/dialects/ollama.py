@@ -21,8 +21,10 @@ __all__ = ["Ollama"]
 
 _WORDS = {
     "context_length_exceeded": Problem(400, "the input length exceeds the context length"),
+    "content_filter": Problem(400, "the prompt was blocked by the content filter"),
     "unauthorized": Problem(401, "unauthorized"),
     "model_not_found": Problem(404, "model '{model}' not found"),
+    "unprocessable": Problem(400, 'json: unknown field "foo"'),
     "too_early": Problem(503, "llm server loading model"),
     "rate_limit": Problem(429, "you have reached your hourly usage limit, please upgrade to continue"),
     "server_error": Problem(500, "llama runner process has terminated: exit status 2"),
