@@ -24,6 +24,7 @@ class Part(Enum):
 
     TEXT = "text"  # str
     TOOL_CALL = "tool_call"  # a fragment in OpenAI's shape
+    STOPPED = "stopped"  # str: the stop sequence that ended the text; only some formats tell it
     FINISH = "finish"  # str: the finish reason
     USAGE = "usage"  # TokenUsage
     DONE = "done"  # None: the mark that ends a stream

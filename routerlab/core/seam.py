@@ -21,6 +21,7 @@ INSTRUCTION = (
 """What a model is told that does not carry on by itself."""
 
 _SURE_CHARS = 16  # nobody repeats so much by chance
+_WORD_CHARS = 3
 
 
 def carry_on(messages: Sequence[Message], so_far: str, *, prefill: bool) -> tuple[Message, ...]:
@@ -47,8 +48,8 @@ class Seam:
 
     Args:
         so_far: the text before it.
-        exact: it was asked for by prefill: only what cannot be chance is taken for a repetition, and blanks at the end
-            of the text so far, which the model did not see.
+        exact: it was asked for by prefill: less is taken for a repetition. Blanks at the end of the text so far always
+            are, for the model did not see them.
 
     >>> seam = Seam("The sky is blue bec", exact=False)
     >>> [seam.feed(piece) for piece in ("bec", "ause of", " scattering")], seam.end()
@@ -86,9 +87,10 @@ class Seam:
     def _is_repetition(self, length: int) -> bool:
         start = len(self._so_far) - length
         repeated = self._so_far[start:]
-        if length >= _SURE_CHARS or start == 0:
+        if length >= _SURE_CHARS or repeated.isspace():
             return True
+        if not any(char.isalpha() for char in repeated):
+            return False  # "1" may well be followed by another "1"
         if self._exact:
-            return repeated.isspace()
-        begins_a_word = not (self._so_far[start - 1].isalnum() and repeated[0].isalnum())
-        return begins_a_word and any(char.isalpha() for char in repeated)  # "1" may well be followed by another "1"
+            return start == 0 and length >= _WORD_CHARS
+        return start == 0 or not (self._so_far[start - 1].isalnum() and repeated[0].isalnum())

@@ -15,11 +15,19 @@ from routerlab.core.capabilities import CHAT, EMBEDDING
 from routerlab.core.chance import Chance
 from routerlab.core.record import record
 from routerlab.core.script import Part, Script, Step
-from routerlab.core.simulated_answers import answer, embedding, estimate_tokens, fill_schema, tokenize
+from routerlab.core.simulated_answers import answer, carry_on, embedding, fill_schema, tokenize
 from routerlab.core.simulated_faults import ScheduledFault
+from routerlab.core.simulated_request import SimulatedRequest, read_chat, read_embedding
 from routerlab.core.types import Price, TokenUsage
 
-__all__ = ["Latency", "SimulatedModel", "SimulatedRequest", "play", "read_chat", "read_embedding"]
+__all__ = [
+    "Latency",
+    "SimulatedModel",
+    "SimulatedRequest",
+    "play",
+    "read_chat",
+    "read_embedding",
+]
 
 _TICK_S = 0.02  # tokens that follow each other faster are sent together, as servers under load do
 
@@ -59,9 +67,11 @@ class SimulatedModel:
         answers: right answers by prompt; other prompts get made-up prose.
         price: USD per million tokens; None: unknown.
         context_window: in tokens; None: no limit. A longer request is refused as a real server refuses it.
-        features: of ``tools``, ``json``, ``vision``; what is not in it is refused.
+        features: of ``tools``, ``json``, ``vision``, ``prefill`` (it carries on a last message that is the
+            assistant's own); what is not in it is refused.
         capabilities: dotted names.
         dimensions: length of its embeddings.
+        overlap: tokens that it says once more of an answer that it carries on.
         rpm: requests per minute that it takes before it answers 429; None: no limit, and no headers about one.
         tpm: tokens per minute, likewise.
         faults: what goes wrong when, in seconds after its start.
@@ -75,9 +85,10 @@ class SimulatedModel:
     answers: Mapping[str, str] = field(default_factory=dict)
     price: Price | None = None
     context_window: int | None = 128_000
-    features: frozenset[str] = frozenset({"tools", "json", "vision"})
+    features: frozenset[str] = frozenset({"tools", "json", "vision", "prefill"})
     capabilities: tuple[str, ...] = (CHAT, EMBEDDING)
     dimensions: int = 64
+    overlap: int = 0
     rpm: int | None = None
     tpm: int | None = None
     faults: tuple[ScheduledFault, ...] = ()
@@ -93,74 +104,6 @@ class SimulatedModel:
         scripted = self.script[number] if number < len(self.script) else None
         active = tuple(fault for fault in self.faults if fault.is_active(now_s))
         return active if scripted is None else (*active, scripted)
-
-
-@record
-class SimulatedRequest:
-    """What a simulated model sees of a request.
-
-    Attributes:
-        prompt: the user's last words.
-        prompt_tokens: estimated, of all messages.
-        max_tokens: of the answer; None: no limit.
-        stream: whether it is wanted piece by piece.
-        usage: whether a stream says at its end how many tokens it was.
-        stop: texts that end the answer.
-        schema: of the JSON that the answer must be; None: plain text.
-        tool: the function that must be called, as the request describes it; None: none.
-        inputs: texts to embed; empty: a chat request.
-        dimensions: of the embeddings; None: the model's own.
-        seed: the caller's own seed: another one, another answer.
-        images: how many pictures came with it; nobody looks at them.
-    """
-
-    prompt: str
-    prompt_tokens: int = 0
-    max_tokens: int | None = None
-    stream: bool = False
-    usage: bool = True
-    stop: tuple[str, ...] = ()
-    schema: Mapping[str, Any] | None = None
-    tool: Mapping[str, Any] | None = None
-    inputs: tuple[str, ...] = ()
-    dimensions: int | None = None
-    seed: int = 0
-    images: int = 0
-
-
-def read_chat(
-    messages: Sequence[Mapping[str, Any]], params: Mapping[str, Any], *, stream: bool = False, usage: bool = True
-) -> SimulatedRequest:
-    """See a chat request as a simulated model does.
-
-    Args:
-        messages: in OpenAI's shape, valid.
-        params: ``max_tokens``, ``stop``, ``tools``, … in OpenAI's shape, valid.
-        stream: whether the answer is wanted piece by piece.
-        usage: whether a stream's usage is wanted.
-    """
-    texts = [_text(message.get("content")) for message in messages]
-    spoken = [text for text, message in zip(texts, messages, strict=True) if message.get("role") == "user"]
-    prompt = spoken[-1] if spoken else texts[-1]
-    stop = params.get("stop") or ()
-    return SimulatedRequest(
-        prompt=prompt,
-        prompt_tokens=sum(estimate_tokens(text) + 4 for text in texts),
-        max_tokens=params.get("max_completion_tokens") or params.get("max_tokens"),
-        stream=stream,
-        usage=usage,
-        stop=(stop,) if isinstance(stop, str) else tuple(stop),
-        schema=_schema(params.get("response_format") or {}),
-        tool=None if messages[-1].get("role") == "tool" else _tool(params, prompt),
-        seed=params.get("seed") or 0,
-        images=sum(_images(message.get("content")) for message in messages),
-    )
-
-
-def read_embedding(inputs: Sequence[str], params: Mapping[str, Any]) -> SimulatedRequest:
-    """See a request for embeddings as a simulated model does."""
-    tokens = sum(estimate_tokens(text) for text in inputs)
-    return SimulatedRequest("\n".join(inputs), tokens, inputs=tuple(inputs), dimensions=params.get("dimensions"))
 
 
 def play(
@@ -226,12 +169,15 @@ def _pieces(model: SimulatedModel, request: SimulatedRequest, chance: Chance) ->
         import json
 
         text = json.dumps(fill_schema(request.schema, text, chance), ensure_ascii=False)
-    for stop in request.stop:
-        text = text.partition(stop)[0] if stop else text
-    tokens = tokenize(text)
+    if request.so_far:
+        text = carry_on(text, request.so_far, model.overlap)
+    stopped = min((stop for stop in request.stop if stop and stop in text), key=text.index, default=None)
+    tokens = tokenize(text if stopped is None else text[: text.index(stopped)])
     limit = len(tokens) if request.max_tokens is None else request.max_tokens
-    finish = "length" if limit < len(tokens) else "stop"
-    return [(1, Step(Part.TEXT, token)) for token in tokens[:limit]], finish
+    steps = [(1, Step(Part.TEXT, token)) for token in tokens[:limit]]
+    if limit < len(tokens):
+        return steps, "length"
+    return (steps if stopped is None else [*steps, (0, Step(Part.STOPPED, stopped))]), "stop"
 
 
 def _paced(pieces: Sequence[tuple[int, Step]], tokens_per_s: float) -> list[Step]:
@@ -256,42 +202,3 @@ def _call(tool: Mapping[str, Any], text: str, chance: Chance) -> list[dict[str, 
     call = f"call_{chance.bits():016x}"
     first = {"index": 0, "id": call, "type": "function", "function": {"name": tool["name"], "arguments": ""}}
     return [first, *({"index": 0, "function": {"arguments": part}} for part in (arguments[:half], arguments[half:]))]
-
-
-def _text(content: Any) -> str:
-    if isinstance(content, str):
-        return content
-    parts = content if isinstance(content, list) else ()
-    return "".join(str(part.get("text", "")) for part in parts if isinstance(part, Mapping))
-
-
-def _images(content: Any) -> int:
-    parts = content if isinstance(content, list) else ()
-    return sum(part.get("type") == "image_url" for part in parts if isinstance(part, Mapping))
-
-
-def _schema(response_format: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    kind = response_format.get("type")
-    if kind == "json_schema":
-        schema: Mapping[str, Any] = response_format.get("json_schema", {}).get("schema", {})
-        return schema
-    return {"type": "object", "properties": {"answer": {}}} if kind == "json_object" else None
-
-
-def _tool(params: Mapping[str, Any], prompt: str) -> Mapping[str, Any] | None:
-    """The function to call: the named one, or the first one; with ``auto`` the first that the prompt mentions."""
-    functions = [tool["function"] for tool in params.get("tools") or () if "function" in tool]
-    choice = params.get("tool_choice") or "auto"
-    if isinstance(choice, Mapping):
-        wanted = choice.get("function", {}).get("name")
-        functions = [function for function in functions if function["name"] == wanted]
-    elif choice == "auto":
-        functions = [function for function in functions if _mentions(prompt, function["name"])]
-    elif choice != "required":
-        return None
-    return functions[0] if functions else None
-
-
-def _mentions(prompt: str, name: str) -> bool:
-    words = prompt.lower()
-    return any(part in words for part in name.lower().replace("-", "_").split("_") if len(part) > 3)

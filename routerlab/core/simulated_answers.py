@@ -12,7 +12,7 @@ from typing import Any
 
 from routerlab.core.chance import Chance
 
-__all__ = ["answer", "embedding", "estimate_tokens", "fill_schema", "tokenize"]
+__all__ = ["answer", "carry_on", "embedding", "estimate_tokens", "fill_schema", "tokenize"]
 
 _TOKEN = re.compile(r"\s*\S{1,5}|\s+")
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
@@ -58,6 +58,22 @@ def answer(prompt: str, answers: Mapping[str, str], accuracy: float, chance: Cha
     if chance.random() < accuracy:
         return right
     return _wrong(right, list(answers.values()), chance)
+
+
+def carry_on(text: str, so_far: str, overlap: int = 0) -> str:
+    """What is left to say of an answer whose beginning has been said; the whole of it where that is another beginning.
+
+    Args:
+        text: the whole answer.
+        so_far: what has been said; a line break before and after it, as a quotation has them, does not count.
+        overlap: tokens of it that are said once more.
+
+    >>> carry_on("Paris is lovely", "Paris is"), carry_on("Paris is lovely", "Paris is", 1)
+    (' lovely', ' is lovely')
+    """
+    said = next((said for said in (so_far, so_far.removeprefix("\n").removesuffix("\n")) if text.startswith(said)), "")
+    again = "".join(tokenize(said)[-overlap:]) if overlap else ""
+    return again + text[len(said) :]
 
 
 def _known(prompt: str, answers: Mapping[str, str]) -> str | None:

@@ -1,11 +1,11 @@
-"""The web application of a simulated provider: OpenAI's endpoints in front of simulated models."""
+"""The web application of a simulated provider: endpoints of many formats in front of simulated models."""
 
 from __future__ import annotations
 
 import json
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,21 +15,21 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from routerlab.core.allowance import Allowance
 from routerlab.core.chance import Chance
 from routerlab.core.script import Script
-from routerlab.core.simulated import SimulatedModel, SimulatedRequest, play, read_chat, read_embedding
-from routerlab.core.simulated_errors import ERRORS, error_body
-from routerlab.core.simulated_faults import ScheduledFault
+from routerlab.core.simulated import SimulatedModel, SimulatedRequest, play
+from routerlab.simulation.dialects import DIALECTS, dialect_of
+from routerlab.simulation.dialects.base import Dialect, Endpoint, Envelope
+from routerlab.simulation.dialects.problems import Problem
 from routerlab.simulation.faults import FaultController
 from routerlab.simulation.playback import Playback
-from routerlab.simulation.wire import Envelope, chat_problem, embedding_problem
+from routerlab.simulation.served import Served
 
 __all__ = ["RequestRecord", "SimulatedApplication"]
 
 _LOG_LENGTH = 1000
-_REPEATS_KEPT = 100_000  # prompts; the count only varies the timing, so starting afresh does no harm
-_INVALID = "invalid_request_error"
+
+Handler = Callable[[Request], Awaitable[Response]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,45 +49,6 @@ class RequestRecord:
     path: str
     status: int | None
     faults: tuple[str, ...] = ()
-
-
-class _Served:
-    """A model at work: what it is, and what it has seen."""
-
-    def __init__(self, model: SimulatedModel, now: float) -> None:
-        self.model = model
-        self.arrived = 0
-        self.started = now
-        self.repeats: dict[int, int] = {}
-        limits = {"requests": model.rpm, "tokens": model.tpm}
-        self.allowances = {what: Allowance(limit, now=now) for what, limit in limits.items() if limit}
-
-    def repeat_of(self, prompt: str) -> int:
-        """How often this prompt came before."""
-        if len(self.repeats) >= _REPEATS_KEPT:
-            self.repeats.clear()
-        key = Chance(prompt).bits()
-        count = self.repeats.get(key, 0)
-        self.repeats[key] = count + 1
-        return count
-
-    def limit(self, request: SimulatedRequest, now: float) -> tuple[ScheduledFault, ...]:
-        """The fault that meets a request over the limits; none within them."""
-        amounts = {"requests": 1, "tokens": request.prompt_tokens + (request.max_tokens or 0)}
-        waits = [allowance.take(amounts[what], now=now) for what, allowance in self.allowances.items()]
-        wait_s = max(waits, default=0.0)
-        return (ScheduledFault("rate_limit", options={"retry_after": round(wait_s, 3)}),) if wait_s else ()
-
-    def limit_headers(self, now: float) -> list[tuple[str, str]]:
-        """What OpenAI's servers say of the limits, in their form."""
-        headers = []
-        for what, allowance in self.allowances.items():
-            headers += [
-                (f"x-ratelimit-limit-{what}", str(allowance.per_minute)),
-                (f"x-ratelimit-remaining-{what}", str(allowance.remaining(now=now))),
-                (f"x-ratelimit-reset-{what}", f"{allowance.reset_s(now=now) * 1000:.0f}ms"),
-            ]
-        return headers
 
 
 class SimulatedApplication:
@@ -118,7 +79,7 @@ class SimulatedApplication:
         self.log: deque[RequestRecord] = deque(maxlen=_LOG_LENGTH)
         self._api_key = api_key
         self._clock = clock
-        self._served = {model.name: _Served(model, clock()) for model in models}
+        self._served = {model.name: Served(model, clock()) for model in models}
         self._strangers: dict[str, int] = {}
         self.asgi = Starlette(routes=self._routes(), exception_handlers={HTTPException: _no_such_url})
 
@@ -128,59 +89,53 @@ class SimulatedApplication:
         return served.arrived if served else self._strangers.get(model, 0)
 
     def _routes(self) -> list[Route]:
-        routes = []
-        for prefix in ("/v1", "/openai/v1", "/openai/deployments/{name}"):
-            routes += [
-                Route(f"{prefix}/chat/completions", self._chat, methods=["POST"]),
-                Route(f"{prefix}/embeddings", self._embeddings, methods=["POST"]),
-            ]
-        return [*routes, Route("/v1/models", self._models), Route("/openai/v1/models", self._models)]
+        routes = [
+            Route(path, self._handler(dialect, endpoint), methods=["POST"])
+            for dialect in DIALECTS
+            for endpoint in dialect.endpoints
+            for path in endpoint.paths
+        ]
+        listings = dict.fromkeys(path for dialect in DIALECTS for path in dialect.listing)
+        return [*routes, *(Route(path, self._models) for path in listings)]
 
     async def _models(self, request: Request) -> Response:
-        if not self._has_key(request):
-            return JSONResponse(ERRORS["unauthorized"][1], 401)
-        common = {"object": "model", "created": 1_767_225_600, "owned_by": "routerlab-simulated"}
-        models = [served.model for served in self._served.values()]
-        data = [{"id": model.name, **common, "context_window": model.context_window} for model in models]
-        return JSONResponse({"object": "list", "data": data})
+        path = request.url.path
+        dialect = next(one for one in reversed(DIALECTS) if path in one.listing and one.lists(request))
+        if not self._has_key(dialect, request):
+            return _refused(dialect, dialect.words["unauthorized"])
+        return JSONResponse(dialect.models(served.model for served in self._served.values()))
 
-    async def _chat(self, request: Request) -> Response:
-        return await self._answer(request, chat_problem, _read_chat)
+    def _handler(self, dialect: Dialect, endpoint: Endpoint) -> Handler:
+        async def handle(request: Request) -> Response:
+            return await self._answer(request, dialect, endpoint)
 
-    async def _embeddings(self, request: Request) -> Response:
-        return await self._answer(request, embedding_problem, _read_embedding)
+        return handle
 
-    async def _answer(
-        self,
-        request: Request,
-        problem_of: Callable[[Any], Mapping[str, Any] | None],
-        read: Callable[[Mapping[str, Any]], SimulatedRequest],
-    ) -> Response:
+    async def _answer(self, request: Request, dialect: Dialect, endpoint: Endpoint) -> Response:
         try:
             body = _parse(await request.body())
         except ClientDisconnect:
             return Response()
-        name = request.path_params.get("name") or (str(body.get("model", "")) if isinstance(body, dict) else "")
-        if isinstance(body, dict) and name:
-            body["model"] = name
+        name = ""
+        if isinstance(body, dict):
+            endpoint.complete(body, request)
+            name = str(body.get("model", ""))
         served = self._arrive(name)
-        problem = self._refusal(request, name, served) or _as_400(problem_of(body))
-        if problem is not None or served is None:
-            status, content = problem or (404, {})
-            self._note(name, request, status)
-            return JSONResponse(content, status)
-        seen = read(body)
+        problem = self._refusal(request, dialect, name, served)
+        seen = _read(endpoint, body) if problem is None else problem
+        if isinstance(seen, Problem) or served is None:
+            return self._refuse(request, name, dialect, seen if isinstance(seen, Problem) else dialect.unknown(name))
         unsupported = _unsupported(served.model, body, seen)
         if unsupported:
-            self._note(name, request, 400)
-            return JSONResponse(unsupported, 400)
-        script, headers = self._play(served, seen)
+            return self._refuse(request, name, dialect, dialect.words[unsupported])
+        now = self._clock()
+        script = dialect.translated(self._play(served, seen, now))
         self._note(name, request, script.status if script.headed else None, script.faults)
-        packed = body.get("encoding_format") == "base64"
-        identity = f"chatcmpl-{Chance(self.seed, name, served.arrived).bits():016x}"
-        return Playback(script, Envelope(identity, name, int(time.time()), base64_vectors=packed), headers)
+        number, created = Chance(self.seed, name, served.arrived).bits(), time.time()
+        writer = endpoint.writer(Envelope(number, name, created, body, seen))
+        return Playback(script, writer, dialect.limit_headers(served.limits(now), created))
 
-    def _arrive(self, name: str) -> _Served | None:
+    def _arrive(self, name: str) -> Served | None:
         served = self._served.get(name)
         if served is None:
             self._strangers[name] = self._strangers.get(name, 0) + 1
@@ -188,29 +143,26 @@ class SimulatedApplication:
             served.arrived += 1
         return served
 
-    def _refusal(self, request: Request, name: str, served: _Served | None) -> tuple[int, Any] | None:
-        if not self._has_key(request):
-            return ERRORS["unauthorized"]
-        if name and served is None:
-            message = f"The model `{name}` does not exist or you do not have access to it."
-            return 404, error_body(message, _INVALID, "model_not_found", "model")
-        return None
+    def _refusal(self, request: Request, dialect: Dialect, name: str, served: Served | None) -> Problem | None:
+        if not self._has_key(dialect, request):
+            return dialect.words["unauthorized"]
+        return dialect.unknown(name) if name and served is None else None
 
-    def _play(self, served: _Served, seen: SimulatedRequest) -> tuple[Script, list[tuple[str, str]]]:
-        now, model = self._clock(), served.model
+    def _refuse(self, request: Request, name: str, dialect: Dialect, problem: Problem) -> Response:
+        self._note(name, request, problem.status)
+        return _refused(dialect, problem)
+
+    def _play(self, served: Served, seen: SimulatedRequest, now: float) -> Script:
+        model = served.model
         faults = (
             *model.faults_for(served.arrived - 1, now - served.started),
             *self.faults.faults_for(f"{self.provider}/{model.name}"),
             *served.limit(seen, now),
         )
-        script = play(model, seen, faults=faults, seed=self.seed, repeat=served.repeat_of(seen.prompt))
-        return script, served.limit_headers(now)
+        return play(model, seen, faults=faults, seed=self.seed, repeat=served.repeat_of(seen.prompt))
 
-    def _has_key(self, request: Request) -> bool:
-        if self._api_key is None:
-            return True
-        given = request.headers.get("api-key") or request.headers.get("authorization", "").removeprefix("Bearer ")
-        return given == self._api_key
+    def _has_key(self, dialect: Dialect, request: Request) -> bool:
+        return self._api_key is None or dialect.key(request) == self._api_key
 
     def _note(self, model: str, request: Request, status: int | None, faults: tuple[str, ...] = ()) -> None:
         self.log.append(RequestRecord(time.time(), model, request.url.path, status, faults))
@@ -223,38 +175,35 @@ def _parse(data: bytes) -> Any:
         return None
 
 
-def _as_400(problem: Mapping[str, Any] | None) -> tuple[int, Any] | None:
-    return None if problem is None else (400, problem)
+def _read(endpoint: Endpoint, body: Any) -> SimulatedRequest | Problem:
+    """What a body means, or what is wrong with it."""
+    try:
+        return endpoint.problem(body) or endpoint.read(body)
+    except (AttributeError, KeyError, TypeError, ValueError):  # values of types that no check expects
+        return Problem(400, "The request has a field of the wrong type.")
 
 
-def _read_chat(body: Mapping[str, Any]) -> SimulatedRequest:
-    options = body.get("stream_options") or {}
-    stream = bool(body.get("stream"))
-    return read_chat(body["messages"], body, stream=stream, usage=not stream or bool(options.get("include_usage")))
-
-
-def _read_embedding(body: Mapping[str, Any]) -> SimulatedRequest:
-    inputs = [body["input"]] if isinstance(body["input"], str) else body["input"]
-    return read_embedding(inputs, body)
-
-
-def _unsupported(model: SimulatedModel, body: Mapping[str, Any], seen: SimulatedRequest) -> Mapping[str, Any] | None:
-    """What the model cannot do, in the words of real servers; None: it can."""
+def _unsupported(model: SimulatedModel, body: dict[str, Any], seen: SimulatedRequest) -> str | None:
+    """What of a request the model cannot do, by its name in a dialect's words; None: it can do everything."""
     embeds = [capability.startswith("representation") for capability in model.capabilities]
-    if seen.inputs and not any(embeds):
-        return error_body("You are not allowed to generate embeddings from this model", _INVALID)
-    if not seen.inputs and all(embeds):
-        return error_body("This is not a chat model and thus not supported in v1/chat/completions.", _INVALID)
-    if body.get("tools") and "tools" not in model.features:
-        return error_body("tools is not supported in this model.", _INVALID, "unsupported_parameter", "tools")
-    if seen.schema is not None and "json" not in model.features:
-        message = "Invalid parameter: 'response_format' is not supported with this model."
-        return error_body(message, _INVALID, "unsupported_parameter", "response_format")
-    if seen.images and "vision" not in model.features:
-        return error_body("Invalid content type. image_url is only supported by certain models.", _INVALID)
-    return None
+    if seen.inputs:
+        return None if any(embeds) else "no_embeddings"
+    if all(embeds):
+        return "no_chat"
+    wanted = {
+        "tools": bool(body.get("tools")),
+        "json": seen.schema is not None,
+        "vision": bool(seen.images),
+        "prefill": seen.prefilled,
+    }
+    return next((f"no_{name}" for name, is_wanted in wanted.items() if is_wanted and name not in model.features), None)
+
+
+def _refused(dialect: Dialect, problem: Problem) -> Response:
+    return JSONResponse(dialect.error(problem), problem.status)
 
 
 async def _no_such_url(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
-    return JSONResponse(error_body(f"Invalid URL ({request.method} {request.url.path})", _INVALID), status)
+    path = request.url.path
+    return _refused(dialect_of(path), Problem(status, f"Invalid URL ({request.method} {path})"))

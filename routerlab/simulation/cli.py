@@ -13,6 +13,7 @@ from routerlab.core.errors import ConfigurationError
 from routerlab.core.simulated import SimulatedModel
 from routerlab.mixins.files import FileSerializerMixin, SerializationFormat
 from routerlab.simulation.demo import demo_models
+from routerlab.simulation.dialects import DIALECTS
 from routerlab.simulation.options import read_models
 from routerlab.simulation.server import SimulatedServer
 
@@ -140,10 +141,19 @@ def _greet(server: SimulatedServer, api_key: str | None, out: TextIO) -> None:
     key = ' -H "Authorization: Bearer $KEY"' if api_key else ""  # the key itself stays out of logs
     out.write(
         f"Simulated models at {server.url()}: {', '.join(server.models)}\n"
+        f"Base URLs: {_addresses(server)}\n"
         f"Try: curl {server.url()}/chat/completions{key} -H 'Content-Type: application/json' -d '{body}'\n"
         "Ctrl-C stops.\n"
     )
     out.flush()
+
+
+def _addresses(server: SimulatedServer) -> str:
+    """Each base URL once, with the kinds of clients that take it."""
+    kinds: dict[str, list[str]] = {}
+    for dialect in DIALECTS:
+        kinds.setdefault(server.url(kind=dialect.kind), []).append(dialect.kind)
+    return "; ".join(f"{url} ({', '.join(names)})" for url, names in kinds.items())
 
 
 def _wait(stop: threading.Event) -> None:

@@ -15,7 +15,7 @@ from routerlab.core.types import Price
 
 __all__ = ["read_fault", "read_models"]
 
-_FEATURES = ("json", "tools", "vision")
+_FEATURES = ("json", "prefill", "tools", "vision")
 _SCHEDULE = ("start", "duration", "probability")
 
 
@@ -93,6 +93,10 @@ def _whole(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ConfigurationError(f"expected a whole number of at least 1, not {value!r}")
     return value
+
+
+def _count(value: Any) -> int:
+    return 0 if value == 0 and not isinstance(value, bool) else _whole(value)
 
 
 def _latency(value: Any) -> Latency:
@@ -176,6 +180,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "features": _features,
     "capabilities": _capabilities,
     "dimensions": _whole,
+    "overlap": _count,
     "rpm": _optional(_whole),
     "tpm": _optional(_whole),
     "faults": lambda value: tuple(_fault(fault) for fault in _list(value)),

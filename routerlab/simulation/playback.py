@@ -10,7 +10,8 @@ from starlette.types import Receive, Scope, Send
 
 from routerlab.core.script import Ending, Script
 from routerlab.simulation.connection import Connection
-from routerlab.simulation.wire import Envelope, body_of, events_of
+from routerlab.simulation.dialects.base import Writer
+from routerlab.simulation.dialects.parts import encode
 
 __all__ = ["Playback"]
 
@@ -23,15 +24,15 @@ class Playback(Response):
 
     Args:
         script: what happens.
-        envelope: what stands around the answer.
+        writer: of the answer, in the format of the request.
         headers: that go with every answer.
     """
 
-    def __init__(self, script: Script, envelope: Envelope, headers: Iterable[tuple[str, str]] = ()) -> None:
+    def __init__(self, script: Script, writer: Writer, headers: Iterable[tuple[str, str]] = ()) -> None:
         super().__init__()
         self._script = script
-        self._envelope = envelope
-        self._with_headers = [*headers, *script.headers]
+        self._writer = writer
+        self._with_headers = [*writer.headers(), *headers, *script.headers]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the answer by the connection of the request."""
@@ -47,9 +48,9 @@ class Playback(Response):
     async def _stream(self, connection: Connection, send: Send) -> None:
         if not await connection.pause(self._script.delay_s):
             return
-        await self._start(send, "text/event-stream; charset=utf-8")
+        await self._start(send, self._writer.content_type())
         unsent = b""
-        for delay_s, data in events_of(self._script, self._envelope):
+        for delay_s, data in self._writer.events(self._script):
             if delay_s > 0:
                 await self._write(connection, send, unsent)
                 unsent = b""
@@ -63,7 +64,7 @@ class Playback(Response):
         script = self._script
         if not await connection.pause(script.delay_s + sum(step.delay_s for step in script.steps)):
             return
-        kind, data = body_of(script, self._envelope)
+        kind, data = encode(self._writer.whole(script) if script.body is None else script.body)
         if script.padding:
             await self._start(send, kind, None, gzip=script.gzip)
             for block in _padded(data, script.padding, gzip=script.gzip):
@@ -76,7 +77,7 @@ class Playback(Response):
         await self._finish(connection, send)
 
     async def _start(self, send: Send, kind: str, length: int | None = None, *, gzip: bool = False) -> None:
-        headers = [("content-type", kind), ("x-request-id", self._envelope.identity), *self._with_headers]
+        headers = [("content-type", kind), *self._with_headers]
         if length is not None:
             headers.append(("content-length", str(length)))
         if gzip:

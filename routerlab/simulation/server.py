@@ -20,17 +20,19 @@ from routerlab.core.simulated import SimulatedModel
 from routerlab.core.suggest import nearest
 from routerlab.simulation.application import RequestRecord, SimulatedApplication
 from routerlab.simulation.connection import Connection
+from routerlab.simulation.dialects import DIALECTS
 from routerlab.simulation.faults import FaultController
 
 __all__ = ["SimulatedServer"]
 
+_ROOTS = {dialect.kind: dialect.root for dialect in DIALECTS}
 _BACKLOG = 2048
 _KEEP_ALIVE_S = 75
 _GRACE_S = 2.0
 
 
 class SimulatedServer:
-    """Serves simulated models in OpenAI's wire format.
+    """Serves simulated models in the wire formats of many providers; a request's address says which one it speaks.
 
     Args:
         models: who answers; their names must differ.
@@ -102,20 +104,26 @@ class SimulatedServer:
         """How many requests for a model arrived, whatever became of them."""
         return self._app.requests(model)
 
-    def url(self, model: str | None = None) -> str:
-        """The base URL of a model (None: the first), such as ``http://127.0.0.1:50123/v1``.
+    def url(self, model: str | None = None, kind: str = "openai") -> str:
+        """The base URL that a client is given, such as ``http://127.0.0.1:50123/v1``.
+
+        Args:
+            model: whose; None: the first.
+            kind: of the client: ``openai``, ``openai_responses``, ``anthropic``, ``gemini``, ``ollama``, ``cohere``.
 
         Raises:
             RuntimeError: the server has not been started yet.
-            ConfigurationError: there is no such model.
+            ConfigurationError: there is no such model, or no such kind.
         """
+        if kind not in _ROOTS:
+            raise ConfigurationError(f"no wire format {kind!r}{nearest(kind, _ROOTS)}")
         if model is not None and model not in self.models:
             raise ConfigurationError(f"no simulated model {model!r}{nearest(model, self.models)}")
         port = self._ports.get(model or "") or next(iter(self._ports.values()))
         if self._finalizer is None:
             raise RuntimeError("start the server first")
         host = f"[{self._host}]" if ":" in self._host else self._host
-        return f"http://{host}:{port}/v1"
+        return f"http://{host}:{port}{_ROOTS[kind]}"
 
     def start(self) -> Self:
         """Listen and serve; a server that was stopped comes back on its ports. Starting twice is fine.

@@ -18,7 +18,15 @@ from routerlab.core.errors import ConfigurationError
 from routerlab.core.failures import Fault
 from routerlab.core.fault_kinds import FAULT_KINDS
 from routerlab.core.script import Ending, Outcome, Part, outcome
-from routerlab.core.simulated import Latency, SimulatedModel, SimulatedRequest, play, read_chat, read_embedding
+from routerlab.core.seam import INSTRUCTION
+from routerlab.core.simulated import (
+    Latency,
+    SimulatedModel,
+    SimulatedRequest,
+    play,
+    read_chat,
+    read_embedding,
+)
 from routerlab.core.simulated_answers import answer, embedding, fill_schema, tokenize
 from routerlab.core.simulated_faults import ScheduledFault
 
@@ -111,6 +119,62 @@ def test_max_tokens_and_stop_cut() -> None:
     stopped = ask(LONG, stop=[" three"])
     assert (stopped.text, stopped.finish_reason) == ("one two", "stop")
     assert ask(LONG, max_completion_tokens=4).finish_reason == "stop"
+
+
+def test_a_stop_sequence_is_told_beside_the_finish_reason() -> None:
+    steps = play(LONG, request_for("Hi", stop=[" four", " three"])).steps
+    assert [step.data for step in steps if step.part is Part.STOPPED] == [" three"]
+    assert not [step for step in play(LONG, request_for("Hi", stop=["five"])).steps if step.part is Part.STOPPED]
+
+
+# --- answers that were begun -----------------------------------------------------------------------------------------
+
+
+def carry_on(model: SimulatedModel, *turns: tuple[str, str], **params: Any) -> str:
+    return outcome(play(model, read_chat([{"role": role, "content": text} for role, text in turns], params))).text
+
+
+def test_a_last_message_of_the_assistant_is_carried_on() -> None:
+    assert carry_on(LONG, ("user", "Hi"), ("assistant", "one tw")) == "o three four"
+    assert carry_on(LONG, ("user", "Hi"), ("assistant", "one two"), max_tokens=1) == " three"
+    request = read_chat([{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "one"}], {})
+    assert (request.prompt, request.so_far, request.prefilled) == ("Hi", "one", True)
+
+
+def test_another_beginning_is_followed_by_the_models_own_text() -> None:
+    assert carry_on(LONG, ("user", "Hi"), ("assistant", "uno")) == "one two three four"
+
+
+def test_an_instruction_to_go_on_is_followed() -> None:
+    asked = ("user", INSTRUCTION)
+    assert carry_on(LONG, ("user", "Hi"), ("assistant", "one two"), asked) == " three four"
+    assert carry_on(LONG, ("user", "Hi"), asked) != " three four"
+    request = read_chat(
+        [{"role": role, "content": text} for role, text in (("user", "Hi"), ("assistant", "x"), asked)], {}
+    )
+    assert (request.prompt, request.so_far, request.prefilled) == ("Hi", "x", False)
+
+
+def test_an_overlap_says_the_last_tokens_once_more() -> None:
+    model = replace(LONG, overlap=1)
+    assert carry_on(model, ("user", "Hi"), ("assistant", "one two")) == " two three four"
+    assert carry_on(model, ("user", "Hi")) == "one two three four"
+
+
+def test_an_answer_in_the_middle_of_a_talk_or_with_calls_is_no_beginning() -> None:
+    assert carry_on(LONG, ("assistant", "one"), ("user", "Hi")) == "one two three four"
+    calls = {"role": "assistant", "content": "one", "tool_calls": [{"id": "c", "function": {"name": "f"}}]}
+    assert not read_chat([{"role": "user", "content": "Hi"}, calls], {}).so_far
+
+
+@pytest.mark.parametrize("spoken", range(5))
+def test_the_same_answer_whole_and_in_two_parts(spoken: int) -> None:
+    model = SimulatedModel("alpha", accuracy=0.0, answers=ANSWERS)
+    for prompt in ("Question 7?", "Something else"):
+        whole = carry_on(model, ("user", prompt))
+        start = "".join(tokenize(whole)[:spoken])
+        rest = carry_on(model, ("user", prompt), *[("assistant", start)] * bool(start))
+        assert start + rest == whole
 
 
 def test_json_mode_and_schema() -> None:

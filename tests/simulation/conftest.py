@@ -24,10 +24,12 @@ FAST = {"ttft_s": 0, "tokens_per_s": 0, "answers": {PROMPT: ANSWER}}
 class Seen:
     """What a client saw of one request."""
 
+    kind: str = "openai"
     status: int | None = None
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
     events: list[str] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
     error: Exception | None = None
 
     @property
@@ -40,9 +42,116 @@ class Seen:
 
     @property
     def text(self) -> str:
-        """The streamed text."""
-        deltas = [choice["delta"] for chunk in self.chunks for choice in chunk.get("choices", [])]
-        return "".join(delta.get("content") or "" for delta in deltas)
+        """The text, whole or streamed."""
+        contents = self.chunks if self.events or not self.body else [self.json]
+        return "".join(_TEXTS[self.kind](content) for content in contents if isinstance(content, dict))
+
+
+def _of_openai(content: Any) -> str:
+    choices = content.get("choices", [])
+    return "".join((choice.get("delta") or choice.get("message") or {}).get("content") or "" for choice in choices)
+
+
+def _of_anthropic(content: Any) -> str:
+    blocks = [*content.get("content", []), content.get("delta", {})]
+    return "".join(block.get("text", "") for block in blocks)
+
+
+def _of_responses(content: Any) -> str:
+    if content.get("type") == "response.output_text.delta":
+        return str(content["delta"])
+    return "".join(part["text"] for item in content.get("output", []) for part in item.get("content", []))
+
+
+def _of_gemini(content: Any) -> str:
+    candidates = content.get("candidates", [])
+    return "".join(part.get("text", "") for one in candidates for part in one["content"].get("parts", []))
+
+
+def _of_ollama(content: Any) -> str:
+    return str(content.get("message", {}).get("content", ""))
+
+
+def _of_cohere(content: Any) -> str:
+    if content.get("type") == "content-delta":
+        return str(content["delta"]["message"]["content"]["text"])
+    parts = content.get("message", {}).get("content", []) if "finish_reason" in content else []
+    return "".join(part["text"] for part in parts)
+
+
+_TEXTS: dict[str, Callable[[Any], str]] = {
+    "openai": _of_openai,
+    "openai_responses": _of_responses,
+    "anthropic": _of_anthropic,
+    "gemini": _of_gemini,
+    "ollama": _of_ollama,
+    "cohere": _of_cohere,
+}
+KINDS = tuple(_TEXTS)
+
+
+def _body(kind: str, turns: list[tuple[str, str]], stream: bool) -> tuple[str, dict[str, Any]]:
+    """Path (below the base URL) and body of a talk in a wire format; the assistant is called so in `turns`."""
+    messages = [{"role": role, "content": text} for role, text in turns]
+    chat = {"model": "alpha", "messages": messages, "stream": stream}
+    match kind:
+        case "openai":
+            return "/chat/completions", chat
+        case "openai_responses":
+            return "/responses", {"model": "alpha", "input": messages, "stream": stream}
+        case "anthropic":
+            return "/v1/messages", {**chat, "max_tokens": 1000}
+        case "gemini":
+            roles = {"assistant": "model"}
+            contents = [{"role": roles.get(role, role), "parts": [{"text": text}]} for role, text in turns]
+            method = "streamGenerateContent?alt=sse" if stream else "generateContent"
+            return f"/models/alpha:{method}", {"contents": contents}
+        case "ollama":
+            return "/api/chat", chat
+        case _:
+            return "/v2/chat", chat
+
+
+@pytest.fixture
+def talk() -> Iterator[Callable[..., Seen]]:
+    """Talks to a server in one of the wire formats, over plain HTTP: about the prompt that it knows, or `turns`."""
+    with httpx.Client(timeout=5.0) as client:
+
+        def send(
+            server: SimulatedServer,
+            kind: str,
+            *turns: tuple[str, str],
+            stream: bool = False,
+            path: str | None = None,
+            headers: dict[str, str] | None = None,
+            timeout: float = 5.0,
+            without: tuple[str, ...] = (),
+            **more: Any,
+        ) -> Seen:
+            usual, body = _body(kind, list(turns) or [("user", PROMPT)], stream)
+            body = {key: value for key, value in {**body, **more}.items() if key not in without}
+            url = server.url(kind=kind) + (usual if path is None else path)
+            return _send(client, url, body, Seen(kind), headers=headers, timeout=timeout)
+
+        yield send
+
+
+def _send(client: httpx.Client, url: str, body: Any, seen: Seen, **options: Any) -> Seen:
+    decoder = SSEDecoder()
+    try:
+        with client.stream("POST", url, json=body, **options) as response:
+            seen.status, seen.headers = response.status_code, dict(response.headers)
+            for piece in response.iter_bytes():
+                seen.body += piece
+                if response.headers["content-type"].startswith("text/event-stream"):
+                    events = decoder.feed(piece)
+                    seen.events += [event.data for event in events]
+                    seen.names += [event.event for event in events]
+    except httpx.HTTPError as error:
+        seen.error = error
+    if seen.headers.get("content-type") == "application/x-ndjson":
+        seen.events = [line for line in seen.body.decode().split("\n") if line]
+    return seen
 
 
 @pytest.fixture

@@ -64,6 +64,15 @@ def test_the_demo_models_on_one_port() -> None:
         assert f"curl {url}/chat/completions" in printed
 
 
+def test_the_address_of_each_wire_format_is_told() -> None:
+    with running() as (url, printed):
+        root = url.removesuffix("/v1")
+        assert (
+            f"Base URLs: {url} (openai, openai_responses); {root} (anthropic, ollama, cohere); {root}/v1beta (gemini)\n"
+            in printed
+        )
+
+
 def test_models_key_and_faults() -> None:
     with running("--models", "alpha,mine", "--api-key", "k", "--fault", "mine:unavailable", "--fault", "reset@60") as (
         url,
@@ -133,8 +142,8 @@ def test_ctrl_c_ends_it_cleanly() -> None:
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline().startswith("Simulated models at http://127.0.0.1:")
-        process.stdout.readline()
-        process.stdout.readline()
+        for _ in range(3):
+            process.stdout.readline()
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=10)
         assert (process.returncode, errors) == (0, "")
