@@ -20,7 +20,7 @@ INSTRUCTION = (
 )
 """What a model is told that does not carry on by itself."""
 
-_SURE_CHARS = 16  # nobody repeats so much by chance
+_SURE_CHARS = 8  # nobody repeats so much by chance
 _WORD_CHARS = 3
 
 

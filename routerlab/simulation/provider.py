@@ -87,6 +87,10 @@ class SimulatedProvider(ProviderConnector):
             for model in self.server.models.values()
         ]
 
+    def takes_prefill(self, model: str) -> bool:
+        """Whether the simulated model has that feature; see `ProviderConnector.takes_prefill`."""
+        return model in self.server.models and "prefill" in self.server.models[model].features
+
     def keep_secret(self, secrets: Secrets) -> None:
         """Learn the lab's secrets; see `ProviderConnector.keep_secret`."""
         for connector in self._connectors.values():
