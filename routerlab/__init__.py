@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         StreamInterruptedError,
     )
     from routerlab.experiments.datasets import Dataset, load_dataset
+    from routerlab.experiments.judge import judge
     from routerlab.lab import Lab
     from routerlab.session.nested import allow_nested_loops
 
@@ -46,6 +47,7 @@ _HOMES = {
     "Dataset": "routerlab.experiments.datasets",
     "Lab": "routerlab.lab",
     "allow_nested_loops": "routerlab.session.nested",
+    "judge": "routerlab.experiments.judge",
     "load_dataset": "routerlab.experiments.datasets",
 }
 
@@ -76,6 +78,7 @@ __all__ = [
     "StreamInterruptedError",
     "__version__",
     "allow_nested_loops",
+    "judge",
     "load_dataset",
 ]
 

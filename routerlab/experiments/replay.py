@@ -7,16 +7,21 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from routerlab.core.errors import NoModelAvailableError, RateLimitError
 from routerlab.core.types import CompletionResponse
 from routerlab.experiments.items import Item
+from routerlab.experiments.judge import split_judges
+from routerlab.experiments.judging import judge_all
 from routerlab.experiments.lanes import Lanes, Unit
 from routerlab.experiments.plan import Arm, Progress, ReplayPlan
 from routerlab.experiments.prompts import prompt_text
+from routerlab.experiments.rescore import score_columns
 from routerlab.experiments.runs import Records, RunRecords
+from routerlab.experiments.scorer import ScoreResult
 from routerlab.experiments.scorers import score_row
 from routerlab.experiments.threads import in_thread
 from routerlab.session.results import CallResult, CallSpec
@@ -57,6 +62,7 @@ class Replay:
         self._call = call
         self._records = RunRecords(plan, recorder)
         self._wall, self._clock, self._mask = wall, clock, mask
+        self._scorers, self._judges = split_judges(plan.scorers)
         self._shown: dict[str, dict[str, Any]] = {}
         self._rows: dict[Key, dict[str, Any]] = {}
         self._ok = self._failed = self._failovers = 0
@@ -101,7 +107,12 @@ class Replay:
         if self._stopping:  # stopped before it began
             return
         size = min(self.plan.concurrency, max(1, self._lanes.left))
-        self._workers = [asyncio.create_task(self._worker()) for _ in range(size)]
+        await self._together(self._worker() for _ in range(size))
+        if self._judges and not self._stopping:
+            await self._together([self._judge()])
+
+    async def _together(self, work: Iterable[Coroutine[Any, Any, None]]) -> None:
+        self._workers = [asyncio.create_task(one) for one in work]
         try:
             done, _ = await asyncio.wait(self._workers, return_when=asyncio.FIRST_EXCEPTION)
         finally:
@@ -158,7 +169,7 @@ class Replay:
         if self._pause(unit, result):
             return
         row = self._rows[unit.key] = self._row(item, unit, result)
-        if row["status"] == "ok" and self.plan.scorers:
+        if row["status"] == "ok" and self._scorers:
             await self._score(item, row)
         self._unkept.append(row)
         if self._keeping is None or self._keeping.done():
@@ -281,9 +292,23 @@ class Replay:
             self._unpriced += 1
 
     async def _score(self, item: Item, row: dict[str, Any]) -> None:
-        scores = await in_thread(lambda: score_row(self.plan.scorers, row["text"], item))
+        scores = await in_thread(lambda: score_row(self._scorers, row["text"], item))
         row.update({f"score_{score.name}": score.value for score in scores})
         self._records.scores(row, scores)
+
+    async def _judge(self) -> None:
+        """Once all have answered, for a judge may compare them."""
+
+        def keep(row: dict[str, Any], score: ScoreResult) -> None:
+            masked = replace(score, reason=score.reason and self._mask(score.reason))
+            row.update(score_columns(masked))
+            self._records.scores(row, [masked])
+
+        options = {"call": self._call, "run_id": self.run_id, "concurrency": self.plan.concurrency}
+        options |= {"items": {item.id: item for item in self.plan.dataset}}
+        options |= {"keep": keep, "spent": self._spend, "over": self._over_budget}
+        await judge_all(self._judges, list(self._rows.values()), self.notes, **options)
+        await self._records.kept()
 
     def _set_status(self, status: str) -> None:
         self.status = status

@@ -7,11 +7,22 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
+from routerlab.experiments.judging import PURPOSE
 from routerlab.experiments.statistics import mean_interval, percentile, wilson_interval
 from routerlab.views.frames import RecordSource
 from routerlab.views.lanes import Segment, states
 
-__all__ = ["History", "Point", "RunData", "frontier", "histories", "latencies", "records", "summary_rows"]
+__all__ = [
+    "History",
+    "Point",
+    "RunData",
+    "frontier",
+    "histories",
+    "judge_calls",
+    "latencies",
+    "records",
+    "summary_rows",
+]
 
 Row = Mapping[str, Any]
 _NOT_COUNTED = {"cancelled", "rejected"}
@@ -23,7 +34,7 @@ class RunData:
 
     Attributes:
         rows: of the replay engine.
-        attempts: rows of the table ``attempts``, those of a call one after the other.
+        attempts: rows of the table ``attempts``, those of a call one after the other; without those of judges.
         events: rows of ``events`` from the time of the run.
         scorers: their names.
     """
@@ -36,7 +47,9 @@ class RunData:
     @classmethod
     def read(cls, rows: Sequence[Row], scorers: Sequence[str], recorder: RecordSource, run_id: str) -> RunData:
         """Read what the recorder knows of a run."""
+        judged = judge_calls(recorder, run_id)
         attempts = records(recorder.columns("attempts", {"run_id": run_id}))
+        attempts = [row for row in attempts if row["call_id"] not in judged] if judged else attempts
         attempts.sort(key=lambda row: (row["started_at"], row["attempt"]))
         if not attempts:
             return cls(rows, [], [], scorers)
@@ -58,6 +71,11 @@ class RunData:
     def length(self) -> float:
         """Seconds from the first attempt's start to the last one's end."""
         return max((row["ended_at"] for row in self.attempts), default=0.0) - self.start
+
+
+def judge_calls(recorder: RecordSource, run_id: str) -> set[str]:
+    """The calls of a run's judges: they are none of its answers."""
+    return set(recorder.columns("calls", {"run_id": run_id, "purpose": PURPOSE})["call_id"])
 
 
 def records(columns: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:

@@ -12,9 +12,11 @@ from routerlab.experiments.plan import Arm, ReplayPlan
 from routerlab.experiments.replay import Replay
 from routerlab.experiments.scorers import resolve_scorers
 from routerlab.session.results import CallSpec
+from routerlab.session.session import Session
 from routerlab.session.store import Store
 from routerlab.views.live import Live
 from routerlab.views.run import Run
+from routerlab.views.scoring import check_judges
 
 __all__ = ["start_replay"]
 
@@ -56,9 +58,14 @@ def start_replay(
         session.pool_for(CallSpec(pool=arm.pool, model=arm.model))  # a wrong name is told now, not per item
     given = {name: value for name, value in options.items() if value is not None}
     given["scorers"] = resolve_scorers(options["scorers"])
+    check_judges(given["scorers"], session, [model for arm in arms for model in _models(session, arm)], len(arms))
     plan = ReplayPlan(load_dataset(dataset), arms, params=dict(params), **given)
     recorder = session.recorder
     if recorder.store is None and keep:
         recorder.attach(Store(_RUN_STORE, store_text=session.config.store_text), store_all=False)
     engine = Replay(plan, call=session.call, recorder=recorder, mask=session.desk.redactor.mask)
     return Run.start(engine, session, live)
+
+
+def _models(session: Session, arm: Arm) -> tuple[str, ...]:
+    return session.pool_for(CallSpec(pool=arm.pool, model=arm.model))[0].models
