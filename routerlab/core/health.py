@@ -112,6 +112,7 @@ class _Model:
         self.cooling_until = 0.0
         self.cooling_streak = 0
         self.remaining: Limits | None = None
+        self.remaining_at = 0.0
 
 
 class Health:
@@ -158,6 +159,7 @@ class Health:
             out.because if out else "",
             out.until if out else None,
             settings.prefill,
+            state.remaining_at,
         )
 
     def score(self, model: str, now: float) -> float | None:
@@ -230,7 +232,9 @@ class Health:
             return []
         state = self._models[model]
         state.in_flight -= 1
-        state.remaining = limits or (error.limits if error else None) or state.remaining
+        said = limits or (error.limits if error else None)
+        if said is not None:
+            state.remaining, state.remaining_at = said, now
         events = self._count(state, permit, verdict, latency_s, now)
         if error is not None:
             events += self._cool(state, verdict, error, now) + self._eject(state, verdict, error, now)
