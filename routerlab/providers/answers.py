@@ -227,6 +227,8 @@ def _details(details: Any) -> tuple[str, float | None]:
             continue
         if one.get("reason") in _REASONS:
             reason = one["reason"]
+        if "PerDay" in json.dumps(one.get("violations")):  # the same status, code and words as a limit per minute
+            reason = "quota_exceeded_per_day"
         if isinstance(one.get("retryDelay"), str):
             retry_after_s = parse_reset_after(one["retryDelay"], 0.0)
     return reason, retry_after_s
