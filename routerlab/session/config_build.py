@@ -154,7 +154,7 @@ def _model(
         None if shape.features is None else frozenset(shape.features),
         shape.context_window,
         None if shape.price is None else Price(shape.price.input, shape.price.output, shape.price.cached_input),
-        dict(shape.model_extra or {}),
+        Private(shape.model_extra or {}),
     )
 
 

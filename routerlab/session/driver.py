@@ -128,6 +128,7 @@ class Call:
             event = moves.Failed(failure)
         except Exception as mistake:
             verdict, error = MISTAKE, mistake
+            conceal(mistake, self._desk.redactor)
             raise
         finally:
             self._settle(trial, permit, verdict, error)

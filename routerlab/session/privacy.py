@@ -19,12 +19,23 @@ _OF_CHATS = ("text", "reasoning", "tool_calls", "finish_reason", "served_model",
 _OF_EMBEDDINGS = ("served_model", "raw")
 
 
-def conceal(error: ProviderError, redactor: Redactor) -> None:
-    """Take secrets out of an error, whoever wrote the connector that raised it."""
-    error.message, error.code = (without_half(redactor.redact(text), redactor) for text in (error.message, error.code))
-    error.args = (error.message,)
-    if error.__cause__ is not None:
-        error.__cause__.args = _masked(error.__cause__.args, redactor)
+def conceal(error: Exception, redactor: Redactor) -> None:
+    """Take secrets out of an error and of what led to it, whoever wrote the connector that raised it.
+
+    The causes of a `ProviderError` lose their frames, too: those hold the request, with its key. Any other error is a
+    mistake in a connector, whose author needs them.
+    """
+    for one in _chain(error):
+        one.args = _masked(one.args, redactor)
+        if notes := getattr(one, "__notes__", None):
+            one.__notes__ = _masked(notes, redactor)
+    if isinstance(error, ProviderError):
+        error.message, error.code = (
+            without_half(redactor.redact(text), redactor) for text in (error.message, error.code)
+        )
+        error.args = (error.message,)
+        if error.__cause__ is not None:
+            error.__cause__ = _bare(error.__cause__, redactor)
 
 
 def masked(response: Response, redactor: Redactor) -> Response:
@@ -64,3 +75,23 @@ def _masked(value: Any, redactor: Redactor) -> Any:
     if isinstance(value, list | tuple) and value and not isinstance(value[0], float):
         return type(value)([_masked(inner, redactor) for inner in value])
     return value
+
+
+def _bare(cause: BaseException, redactor: Redactor) -> BaseException:
+    """A cause without frames; where its words cannot be changed, another one that says them."""
+    chain = _chain(cause)
+    for one in chain:
+        one.__traceback__ = None
+    told = "; ".join(f"{type(one).__name__}: {one}" for one in chain)
+    masked_words = redactor.mask(told)
+    return cause if masked_words == told else RuntimeError(masked_words)
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    """An error, its causes, what was being handled meanwhile, and the members of groups; each once."""
+    chain = [error]
+    for one in chain:
+        members = one.exceptions if isinstance(one, BaseExceptionGroup) else ()
+        following = (one.__cause__, one.__context__, *members)
+        chain += [other for other in following if other is not None and not any(other is known for known in chain)]
+    return chain
