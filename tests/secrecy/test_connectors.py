@@ -6,7 +6,7 @@ import copy
 import pickle
 import traceback
 from collections.abc import AsyncGenerator, Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -39,9 +39,18 @@ WORDS: dict[str, Callable[[str], Exception]] = {
 }
 CAUSES: dict[str, Callable[[str], Exception]] = WORDS | {
     "words that cannot be changed": lambda key: OSError(5, f"no {key}"),
+    "a named tuple": lambda key: ValueError(Answer(key, 401)),
+    "another error": lambda key: ValueError(OSError(5, key)),
     "a group": lambda key: ExceptionGroup(f"not {key}", [ValueError(key), OSError(5, key)]),
     "a circle": lambda key: after(error := ValueError(key), error),
 }
+
+
+class Answer(NamedTuple):
+    """As aiohttp's errors have them."""
+
+    text: str
+    status: int
 
 
 class Talker(ProviderConnector):
