@@ -154,8 +154,7 @@ def test_a_dict_with_a_key_and_a_mistake_shows_in_no_frame_of_ours(
 ) -> None:
     provider = {"kind": "openai_compatible", "base_url": "http://127.0.0.1:9/v1", "models": ["one"]}
     provider |= json.loads(json.dumps(literal).replace("{}", canaries["plain"]))
-    with warnings.catch_warnings(), pytest.raises(rl.ConfigurationError) as caught:
-        warnings.simplefilter("ignore")
+    with pytest.raises(rl.ConfigurationError) as caught:
         rl.Lab({"providers": {"gw": provider}}, store=False)
     assert caught.value.__traceback__ is not None
     hunter.blame("error", caught.value.with_traceback(caught.value.__traceback__.tb_next))  # without this very frame
