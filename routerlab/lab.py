@@ -61,6 +61,7 @@ class Lab:
         drop_params: bool | None = None,
         seed: int | None = None,
     ) -> None:
+        config = Private(config) if isinstance(config, Mapping) else config  # tracebacks may show variables
         overrides = {
             "store": None if isinstance(store, bool) else store if store is None else str(store),
             "store_text": store_text,

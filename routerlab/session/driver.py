@@ -138,6 +138,7 @@ class Call:
             event = moves.Failed(failure, not trial.collector.any_tool_call)
         except Exception as mistake:
             verdict, error = MISTAKE, mistake
+            conceal(mistake, self._desk.redactor)
             raise
         finally:
             self._settle(trial, permit, verdict, error)
