@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from routerlab.core.errors import RouterLabError
-from routerlab.core.redact import Redactor
+from routerlab.core.redact import Private, Redactor
 from routerlab.session.closing import close_forgotten, close_with
 from routerlab.session.config import LabConfig, load_config
 from routerlab.session.recorder import Recorder
