@@ -220,7 +220,7 @@ class ModelInfo:
 
 @dataclass(slots=True)
 class ModelSnapshot:
-    """What routing sees of one model at one moment. (Not frozen: some are made for every decision.)
+    """What routing sees of one model at one moment. (Not frozen: the time of one that still holds is moved on.)
 
     Attributes:
         model: ``provider/model``.

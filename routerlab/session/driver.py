@@ -224,8 +224,7 @@ class Call:
         )
         if verdict is SUCCESS or verdict.blames_model:
             self._pool.learn(Feedback("answered" if verdict is SUCCESS else "failed", record.model, now))
-        after = self._desk.health.snapshot(record.model, now)
-        record.breaker_after, record.score_after = after.breaker, after.score
+        record.breaker_after, record.score_after = self._desk.health.standing(record.model, now)
         partial = "" if verdict is SUCCESS else without_half(trial.collector.text, self._desk.redactor)
         self._journal.attempt(record, partial)
         self._journal.events(events)
