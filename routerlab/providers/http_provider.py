@@ -118,6 +118,7 @@ class HttpProvider(HttpClientMixin, ConfigValidatorMixin, ProviderConnector):
     async def stream(self, request: CompletionRequest) -> AsyncGenerator[Delta, None]:
         """Answer one chat request piece by piece; see `ProviderConnector.stream`."""
         key, reader, patience_s = None, self._reader(), self._grace_s
+        batch: list[ServerSentEvent] | None
         clock = asyncio.get_running_loop().time
         try:
             key = await self._key()
@@ -140,6 +141,7 @@ class HttpProvider(HttpClientMixin, ConfigValidatorMixin, ProviderConnector):
             return
         except (ProviderError, asyncio.CancelledError) as error:
             failure = self._presentable(error, key)
+            batch = event = delta = None  # type: ignore[assignment]  # a traceback would show what the provider sent
         raise failure
 
     async def embed(self, request: EmbeddingRequest) -> EmbeddingResponse:
