@@ -87,8 +87,9 @@ class ProviderConnector(ABC):
         Nothing is sent before the first ``anext``. Closing the generator closes the connection at once.
 
         Yields:
-            Deltas in the order of arrival. The finish reason comes once; usage before or after it, once. An end
-            without a finish reason is a failure (``Fault.TRUNCATED``), never a silent stop.
+            Deltas in the order of arrival. The finish reason comes once; usage before or after it (one that
+            comes again replaces it). An end without a finish reason is a failure (``Fault.TRUNCATED``), never a silent
+            stop.
 
         Raises:
             ProviderError: for every failure, before the first delta or after it.
