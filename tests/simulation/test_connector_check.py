@@ -15,7 +15,7 @@ from routerlab.core.failures import Fault, ProviderError
 from routerlab.core.types import CompletionRequest, CompletionResponse, Delta, TokenUsage
 from routerlab.mixins import HttpClientMixin
 from routerlab.providers.base import ProviderConnector
-from routerlab.providers.one_error import chunks, no_error, one_error
+from routerlab.providers.own import chunks, no_error, one_error
 from routerlab.session.kinds import load_kind
 from routerlab.testing import check_connector
 

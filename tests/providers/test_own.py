@@ -11,9 +11,10 @@ from typing import Any
 import httpx
 import pytest
 
+from routerlab import providers
 from routerlab.core.failures import Fault, ProviderError
 from routerlab.mixins import HttpClientMixin
-from routerlab.providers.one_error import chunks, no_error, one_error
+from routerlab.providers.own import chunks, no_error, one_error
 
 KEY = "canary-7f3a91bc"
 
@@ -148,3 +149,11 @@ def test_an_error_among_the_chunks_is_raised() -> None:
     events = 'data: {"n": 1}\n\ndata: {"error": {"message": "busy", "code": "overloaded"}}\n\n'
     error = failure_of(body(events, kind="text/event-stream"), stream=True)
     assert (error.message, error.code) == ("busy", "overloaded")
+
+
+def test_what_a_connector_is_written_with_is_at_hand_in_one_place() -> None:
+    assert [name for name in providers.__all__ if not hasattr(providers, name)] == []
+    assert providers.one_error is one_error
+    assert set(providers.__all__) <= set(dir(providers))
+    with pytest.raises(AttributeError, match="no attribute 'two_errors'"):
+        providers.two_errors  # noqa: B018
