@@ -107,7 +107,7 @@ class Probe:
         if self.server is not None and before is not None:
             arrived = self._arrived() - before
             self.require(arrived > 0, "it sends", f"no request for the model {MODEL!r} arrived in {where}")
-            self.require(arrived == 1, "no retries", f"{where} sent {arrived} requests: the router retries")
+            self.require(arrived == 1, "no retries", f"{where} sent {arrived} requests, not one")
         return result
 
     async def settled(self) -> bool:
@@ -138,7 +138,7 @@ class Probe:
             await asyncio.wait((task,), timeout=_TICK_S)
             if before is not None and (arrived := self._arrived() - before) > 1:
                 task.cancel()
-                self.fail("no retries", f"{where} sent {arrived} requests: the router retries, a connector tries once")
+                self.fail("no retries", f"{where} sent {arrived} requests, not one")
             if clock() > until and not task.done():
                 task.cancel()
                 self.fail("it ends", f"{where} did not end within {_LIMIT_S:g} s")
