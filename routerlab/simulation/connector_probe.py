@@ -27,7 +27,7 @@ MODEL = "checked"
 """The name of the model that is asked for."""
 
 _LIMIT_S = 15.0  # no call here takes more than a moment by itself
-_GRACE_S = 1.0  # for the server to hear that a connection was closed
+_GRACE_S = 2.0  # for the server to hear that a connection was closed
 _TICK_S = 0.01
 _REASONS = ("stop", "length", "tool_calls", "content_filter")
 

@@ -108,6 +108,28 @@ def test_a_connector_without_http_is_checked_without_faults() -> None:
     check_connector(lambda _: Echo("echo", {}), faults=False, prompt="hello")
 
 
+class EchoOfStreamsAlone(Echo):
+    async def complete(self, request: CompletionRequest) -> CompletionResponse:
+        raise OSError("no")
+
+
+class EndlessEcho(Echo):
+    async def stream(self, request: CompletionRequest) -> AsyncGenerator[Delta, None]:
+        yield Delta(request.messages[-1]["content"])
+
+
+@pytest.mark.parametrize(
+    ("broken", "words"),
+    [
+        (EchoOfStreamsAlone, r"one error: complete\(\) let OSError out"),
+        (EndlessEcho, r"exactly one finish reason: stream\(\) gave none"),
+    ],
+)
+def test_rules_that_need_no_server_are_checked_without_faults_too(broken: Any, words: str) -> None:
+    with pytest.raises(AssertionError, match=rf"^{broken.__name__}: {words}"):
+        check_connector(broken, faults=False)
+
+
 def test_a_connector_that_never_calls_the_server_is_told_so() -> None:
     with pytest.raises(AssertionError, match=r"^Echo: it sends: no request for the model 'checked' arrived"):
         check_connector(Echo)
@@ -409,4 +431,4 @@ def test_whoever_breaks_a_rule_is_told_which_and_where(broken: type) -> None:
 
 def test_every_connector_of_the_broken_ones_is_listed() -> None:
     mine = {one for one in globals().values() if isinstance(one, type) and one.__module__ == __name__}
-    assert mine - {Good, Echo} == set(BROKEN)
+    assert mine - {Good, Echo, EchoOfStreamsAlone, EndlessEcho} == set(BROKEN)
