@@ -2,6 +2,7 @@
 
 import ast
 import asyncio
+import json
 import re
 from pathlib import Path
 
@@ -9,7 +10,6 @@ import pytest
 
 import routerlab as rl
 from routerlab.core.errors import CircuitOpenError
-from routerlab.core.types import CompletionRequest
 from routerlab.simulation.server import SimulatedServer
 
 ROOT = Path(__file__).parents[1]
@@ -55,25 +55,18 @@ def test_the_configuration_is_accepted(tmp_path, monkeypatch):
         assert lab.explain("hello").chosen == "openai/gpt-4o-mini"
 
 
-def test_the_connector_answers(tmp_path):
-    names = {}
-    exec(compile(block("python", "class Echo"), "README.md", "exec"), names)  # noqa: S102
+def test_the_connector_is_short_and_keeps_every_rule():
+    code = block("python", "class House")
+    assert len([line for line in code.splitlines() if line.strip()]) < 30
+    names = {"__name__": "readme"}
+    exec(compile(code, "README.md", "exec"), names)  # noqa: S102
+    exec(compile(block("python", "check_connector(House)"), "README.md", "exec"), names)  # noqa: S102
 
-    class Loud(names["Echo"]):
-        async def _request_with_retry(self, method, path, **kwargs):
-            import httpx
 
-            assert (method, path) == ("POST", "/echo")
-            return httpx.Response(200, json={"text": kwargs["json"]["text"].upper()})
-
-    async def talk():
-        connector = Loud("echo", {"base_url": "http://127.0.0.1:9"})
-        request = CompletionRequest("c1", "chat-completion", "any", ({"role": "user", "content": "hello"},))
-        pieces = [delta.text async for delta in connector.stream(request)]
-        await connector.close()
-        return pieces
-
-    assert asyncio.run(talk()) == ["HELLO", ""]
+def test_the_connector_of_the_third_notebook_is_the_same():
+    notebook = json.loads((ROOT / "notebooks" / "03_your_own_connector.ipynb").read_text(encoding="utf-8"))
+    cells = ["".join(cell["source"]) for cell in notebook["cells"]]
+    assert block("python", "class House").strip() in cells
 
 
 def test_the_mixins_combine_as_shown():

@@ -58,7 +58,7 @@ class CohereProvider(HttpProvider):
             body["stop_sequences"] = [stop] if isinstance(stop, str) else list(stop)
         kind, schema = json_schema(params.take("response_format"))
         if kind != "text":
-            body["response_format"] = {"type": "json_object", **({"schema": schema} if schema else {})}
+            body["response_format"] = {"type": "json_object", **({"json_schema": schema} if schema else {})}
         choice = params.take("tool_choice", "auto")
         if choice not in _CHOICES:
             raise ValueError(f"tool_choice: expected auto, required or none, not {choice!r}")
