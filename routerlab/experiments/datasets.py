@@ -38,8 +38,11 @@ class Dataset(Sequence[Item]):
 
     @cached_property
     def content_hash(self) -> str:
-        """SHA-256 (hex) of the items as canonical JSON; name and source do not enter."""
-        text = json.dumps(self.to_records(), sort_keys=True, separators=(",", ":"))
+        """SHA-256 (hex) of the items as canonical JSON; name and source do not enter.
+
+        Nor does what a format adds of its own: a table writes 4 as 4.0 and null where a row has no such field.
+        """
+        text = json.dumps(_canonical(self.to_records()), sort_keys=True, separators=(",", ":"))
         return sha256(text.encode()).hexdigest()
 
     def __len__(self) -> int:
@@ -85,7 +88,7 @@ class Dataset(Sequence[Item]):
         return replace(self, items=tuple(item for item in self.items if keep(item)))
 
     def to_records(self) -> list[dict[str, Any]]:
-        """One plain dict per item: ``id``, ``prompt`` or ``messages``, ``target``, ``metadata``.
+        """One plain dict per item: ``id``; ``prompt``, ``messages`` or ``turns``; ``target``, ``metadata``, ``params``.
 
         ``load_dataset(ds.to_records())`` gives an equal dataset.
         """
@@ -147,6 +150,15 @@ def load_dataset(
         raise DatasetError(f"{label}: no items to read" + _listed(problems), problems)
     earlier = source.skipped if isinstance(source, Dataset) else ()
     return Dataset(tuple(items), label, (*earlier, *problems))
+
+
+def _canonical(value: Any) -> Any:
+    """Without nulls in objects, and whole numbers as such."""
+    if isinstance(value, Mapping):
+        return {key: _canonical(inner) for key, inner in value.items() if inner is not None}
+    if isinstance(value, list | tuple):
+        return [_canonical(inner) for inner in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _check_options(prompt: object, messages: object, limit: int | None, on_error: str) -> None:

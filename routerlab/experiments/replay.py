@@ -19,6 +19,7 @@ from routerlab.experiments.prompts import prompt_text
 from routerlab.experiments.runs import Records, RunRecords
 from routerlab.experiments.scorers import score_row
 from routerlab.experiments.threads import in_thread
+from routerlab.experiments.turns import ask
 from routerlab.session.results import CallResult, CallSpec
 
 __all__ = ["Arm", "Progress", "Replay", "ReplayPlan"]
@@ -153,7 +154,7 @@ class Replay:
     async def _handle(self, unit: Unit) -> None:
         item = self.plan.dataset[unit.item]
         self._records.item(item)
-        result = await self._call(self._spec(item, unit))
+        result = await ask(self._call, self._spec(item, unit), item)
         self._spend(result)
         if self._pause(unit, result):
             return
@@ -179,7 +180,7 @@ class Replay:
             messages.insert(0, {"role": "system", "content": plan.system})
         return CallSpec(
             messages=tuple(messages),
-            params=plan.params,
+            params={**item.params, **plan.params},
             capability=plan.capability,
             pool=arm.pool,
             model=arm.model,
@@ -251,7 +252,7 @@ class Replay:
         shown = self._shown.get(item.id)
         if shown is None:
             target = self._mask(item.target) if isinstance(item.target, str) else item.target
-            prompt = prompt_text(item.to_messages())
+            prompt = prompt_text(item.asked())
             prompt = prompt and self._mask(prompt)
             shown = self._shown[item.id] = {"prompt": prompt, "text": None, "target": target}
         return shown
