@@ -46,6 +46,11 @@ class Dataset(Sequence[Item]):
         text = json.dumps(_canonical(self.to_records()), sort_keys=True, separators=(",", ":"))
         return sha256(text.encode()).hexdigest()
 
+    @property
+    def scorers(self) -> list[str]:
+        """What a replay scores with unless it is told otherwise: ``asserts`` where items carry assertions."""
+        return ["asserts"] if any(item.metadata.get("assert") for item in self.items) else []
+
     def __len__(self) -> int:
         return len(self.items)
 
@@ -113,9 +118,10 @@ def load_dataset(
     """Read prompts with their known answers.
 
     Args:
-        source: a path ending in ``.jsonl``, ``.ndjson``, ``.json`` (an array), ``.yaml`` (a list, or ``items:`` with
-            one), ``.csv``, ``.tsv`` or ``.parquet``; the name of a shipped dataset (``"quickstart_qa"``); a list of
-            dicts or of strings (the prompts); a pandas DataFrame; a split of a Hugging Face dataset; another Dataset.
+        source: a path ending in ``.jsonl``, ``.ndjson``, ``.json`` (an array), ``.yaml`` (a list, ``items:`` with one,
+            or promptfoo's prompts and tests), ``.csv``, ``.tsv`` or ``.parquet``; the name of a shipped dataset
+            (``"quickstart_qa"``); a list of dicts or of strings (the prompts); a pandas DataFrame; a split of a
+            Hugging Face dataset; another Dataset.
         prompt: the field with the prompt, a dotted path into nested objects, a template (``"Q: {question}"``) or a
             callable given the row. Default: the first of ``prompt``, ``question``, ``input``, … that the row has.
         target: the known answer, named in the same ways: a string, a number, or a list of acceptable answers; empty
@@ -128,8 +134,8 @@ def load_dataset(
         name: of the dataset. Default: the file's name without its ending.
         encoding: of a text file.
         delimiter: of a CSV file; None: a comma, a tab for ``.tsv``.
-        format: whose rows these are: ``"gsm8k"``, ``"mt-bench"``, ``"openai-batch"``; ``"rows"``: plain ones, whatever
-            they look like. None: each row is recognized by its fields.
+        format: whose rows these are: ``"gsm8k"``, ``"mt-bench"``, ``"openai-batch"``, ``"promptfoo"``; ``"rows"``:
+            plain ones, whatever they look like. None: each row is recognized by its fields.
 
     Returns:
         The dataset, never empty. All other fields of a row are in its item's ``metadata``, except an object called

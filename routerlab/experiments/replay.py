@@ -12,6 +12,7 @@ from typing import Any
 
 from routerlab.core.errors import NoModelAvailableError, RateLimitError
 from routerlab.core.types import CompletionResponse
+from routerlab.experiments.assertions import with_call
 from routerlab.experiments.items import Item
 from routerlab.experiments.lanes import Lanes, Unit
 from routerlab.experiments.plan import Arm, Progress, ReplayPlan
@@ -282,7 +283,7 @@ class Replay:
             self._unpriced += 1
 
     async def _score(self, item: Item, row: dict[str, Any]) -> None:
-        scores = await in_thread(lambda: score_row(self.plan.scorers, row["text"], item))
+        scores = await in_thread(lambda: score_row(self.plan.scorers, row["text"], with_call(item, row)))
         row.update({f"score_{score.name}": score.value for score in scores})
         self._records.scores(row, scores)
 

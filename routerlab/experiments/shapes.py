@@ -1,4 +1,4 @@
-"""Rows in other people's shapes, told by their fields and turned into ours: GSM8K, MT-bench, OpenAI's batches."""
+"""Rows in other people's shapes, told by their fields and turned into ours."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 from routerlab.core.errors import DatasetError
 from routerlab.experiments.fields import FieldError, Fields
+from routerlab.experiments.promptfoo_csv import flat_test, has_expected
 from routerlab.experiments.rows import Row
 
 __all__ = ["Shape"]
@@ -113,5 +114,6 @@ _SHAPES: dict[str, tuple[Callable[[Fields], bool], Callable[[Fields], Fields]]] 
     "gsm8k": (_is_gsm8k, _gsm8k),
     "mt-bench": (_is_mt_bench, _mt_bench),
     "openai-batch": (_is_batch, _batch),
+    "promptfoo": (has_expected, flat_test),
 }
 _CONTENT = {"mt-bench", "openai-batch"}  # these say where the prompt is

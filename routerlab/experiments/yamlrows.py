@@ -1,4 +1,4 @@
-"""Rows of a YAML file: a list of rows, or ``items:`` with one."""
+"""Rows of a YAML file: a list of rows, or ``items:`` with one; or promptfoo's tests."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from routerlab.core.errors import DatasetError
-from routerlab.experiments.rows import Row, decode, iterable_rows, undecodable
-from routerlab.mixins.yaml_places import Path, YamlError, line_of, load_yaml_places
+from routerlab.experiments.promptfoo import is_suite, suite_rows
+from routerlab.experiments.rows import Row, decode, iterable_rows
+from routerlab.experiments.yamltext import parse_yaml
+from routerlab.mixins.yaml_places import Path, line_of
 
-__all__ = ["list_rows", "parse_yaml", "yaml_rows"]
+__all__ = ["list_rows", "yaml_rows"]
 
 
 def yaml_rows(path: pathlib.Path, encoding: str) -> Iterator[Row]:
@@ -20,24 +22,9 @@ def yaml_rows(path: pathlib.Path, encoding: str) -> Iterator[Row]:
         DatasetError: the file as a whole cannot be read.
     """
     value, places = parse_yaml(decode(path, encoding), path.name)
+    if is_suite(value):
+        return suite_rows(value, places, path, encoding)
     return list_rows(value, places, path.name)
-
-
-def parse_yaml(text: str, name: str) -> tuple[Any, dict[Path, int]]:
-    """The document and the lines of its values.
-
-    Raises:
-        DatasetError: it is no usable YAML.
-    """
-    for number, line in enumerate(text.split("\n"), 1):
-        if problem := undecodable(line):
-            problem = f"{name}, line {number}: {problem}"
-            raise DatasetError(problem, [problem])
-    try:
-        return load_yaml_places(text)
-    except YamlError as error:
-        problem = f"{name}, {error}" if str(error).startswith("line ") else f"{name}: {error}"
-        raise DatasetError(problem, [problem]) from None
 
 
 def list_rows(value: Any, places: dict[Path, int], name: str) -> Iterator[Row]:
