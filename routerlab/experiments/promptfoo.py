@@ -1,7 +1,7 @@
 """promptfoo's YAML as far as it is plain data: each test with each prompt is a row; all else is refused by name.
 
-Read are ``description``, ``prompts``, ``defaultTest`` and ``tests``; of a test its ``description``, ``vars``, ``assert``
-and ``metadata``.
+Read are ``description``, ``prompts``, ``defaultTest`` and ``tests``; of a test its ``description``, ``vars``,
+``assert`` and ``metadata``.
 
 Source: https://www.promptfoo.dev/docs/configuration/reference/
 """
