@@ -8,6 +8,7 @@ from concurrent.futures import Future
 
 import pytest
 
+import routerlab as rl
 from routerlab.core.errors import ProviderUnavailableError
 from routerlab.core.types import CompletionResponse
 from routerlab.experiments.datasets import load_dataset
@@ -123,3 +124,13 @@ def test_turns_and_parameters_come_back_from_records():
     assert again == dataset
     assert again.content_hash == dataset.content_hash
     assert dataset.content_hash != load_dataset([*ROWS, {"id": "p", "prompt": "hi"}]).content_hash
+
+
+def test_the_summary_by_model_counts_the_calls_of_all_turns(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with rl.Lab.demo() as lab:
+        run = lab.replay([{"turns": ["one", "two"]}, {"prompt": "three"}], models=["sim/alpha"])
+        by_model, by_variant = run.summary(), run.summary(by="variant")
+    assert by_model[["calls", "ok", "failed"]].to_numpy().tolist() == [[3, 3, 0]]
+    assert by_variant[["calls", "ok", "failed"]].to_numpy().tolist() == [[2, 2, 0]]
+    assert by_model["cost_usd"].tolist() == pytest.approx(by_variant["cost_usd"].tolist())
