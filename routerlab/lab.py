@@ -275,7 +275,7 @@ class Lab:
         models: Sequence[str] | None = None,
         *,
         pool: str | None = None,
-        scorers: Any = (),
+        scorers: Any = None,
         concurrency: int = 8,
         repeats: int = 1,
         budget_usd: float | None = None,
@@ -292,7 +292,8 @@ class Lab:
             dataset: from `routerlab.load_dataset`; a list or a DataFrame works too.
             models: ``provider/model`` each; every item is pinned to each of them. None: the pool routes.
             pool: which pool routes, where no models are given; None: the one for chat.
-            scorers: ``"exact"``, ``"contains"``, ``"numeric"``, `routerlab.experiments.scorers.regex`, functions.
+            scorers: ``"exact"``, ``"contains"``, ``"numeric"``, `routerlab.experiments.scorers.regex`, functions. None:
+                ``"asserts"`` where the items carry assertions of their own, else none.
             concurrency: calls in flight at most.
             repeats: how often each item is sent to each model.
             budget_usd: stop once this much is spent.

@@ -55,6 +55,14 @@ def test_the_configuration_is_accepted(tmp_path, monkeypatch):
         assert lab.explain("hello").chosen == "openai/gpt-4o-mini"
 
 
+def test_the_promptfoo_file_is_read(tmp_path):
+    (tmp_path / "polite.txt").write_text("Please name the capital of {{country}}.")
+    (tmp_path / "suite.yaml").write_text(block("yaml", "defaultTest"), encoding="utf-8")
+    dataset = rl.load_dataset(tmp_path / "suite.yaml")
+    assert [item.id for item in dataset] == ["t1v1p1", "t1v1p2", "t1v2p1", "t1v2p2"]
+    assert dataset[3].prompt == "Please name the capital of Peru."
+
+
 def test_the_connector_is_short_and_keeps_every_rule():
     code = block("python", "class House")
     assert len([line for line in code.splitlines() if line.strip()]) < 30

@@ -12,6 +12,7 @@ from typing import Any
 
 from routerlab.core.errors import NoModelAvailableError, RateLimitError
 from routerlab.core.types import CompletionResponse
+from routerlab.experiments.assertions import with_call
 from routerlab.experiments.items import Item
 from routerlab.experiments.lanes import Lanes, Unit
 from routerlab.experiments.plan import Arm, Progress, ReplayPlan
@@ -19,6 +20,7 @@ from routerlab.experiments.prompts import prompt_text
 from routerlab.experiments.runs import Records, RunRecords
 from routerlab.experiments.scorers import score_row
 from routerlab.experiments.threads import in_thread
+from routerlab.experiments.turns import ask
 from routerlab.session.results import CallResult, CallSpec
 
 __all__ = ["Arm", "Progress", "Replay", "ReplayPlan"]
@@ -153,7 +155,7 @@ class Replay:
     async def _handle(self, unit: Unit) -> None:
         item = self.plan.dataset[unit.item]
         self._records.item(item)
-        result = await self._call(self._spec(item, unit))
+        result = await ask(self._call, self._spec(item, unit), item)
         self._spend(result)
         if self._pause(unit, result):
             return
@@ -179,7 +181,7 @@ class Replay:
             messages.insert(0, {"role": "system", "content": plan.system})
         return CallSpec(
             messages=tuple(messages),
-            params=plan.params,
+            params={**item.params, **plan.params},
             capability=plan.capability,
             pool=arm.pool,
             model=arm.model,
@@ -250,7 +252,7 @@ class Replay:
         """What rows show of an item; made once."""
         shown = self._shown.get(item.id)
         if shown is None:
-            prompt = prompt_text(item.to_messages())
+            prompt = prompt_text(item.asked())
             masked = self._mask({"prompt": prompt, "target": item.target})
             shown = self._shown[item.id] = {"prompt": masked["prompt"], "text": None, "target": masked["target"]}
         return shown
@@ -280,7 +282,7 @@ class Replay:
             self._unpriced += 1
 
     async def _score(self, item: Item, row: dict[str, Any]) -> None:
-        scores = await in_thread(lambda: score_row(self.plan.scorers, row["text"], item))
+        scores = await in_thread(lambda: score_row(self.plan.scorers, row["text"], with_call(item, row)))
         row.update({f"score_{score.name}": score.value for score in scores})
         self._records.scores(row, scores)
 

@@ -74,7 +74,7 @@ class RunRecords:
             {
                 "run_id": self._plan.run_id,
                 "item_id": item.id,
-                "prompt": item.prompt if item.messages is None else item.to_messages(),
+                "prompt": item.asked() if item.prompt is None else item.prompt,
                 "target": item.target,
                 "metadata": dict(item.metadata),
             },

@@ -16,12 +16,14 @@ from functools import partial
 from typing import Any
 
 from routerlab.core.errors import ConfigurationError
+from routerlab.experiments.assertions import share_that_holds
 from routerlab.experiments.items import Item
 from routerlab.experiments.numbers import last_number, only_number
 
 __all__ = [
     "ScoreResult",
     "Scorer",
+    "asserts",
     "contains",
     "exact",
     "numeric",
@@ -130,9 +132,9 @@ def resolve_scorers(scorers: Any) -> list[Scorer]:
     """Scorers from what a user writes.
 
     Args:
-        scorers: one of these or a list of them: a name (``"exact"``, ``"contains"``, ``"numeric"``), a ``Scorer``, an
-            object with ``name`` and ``score``, or a function of ``(text, target)`` or ``(text, target, item)``. None:
-            no scorers.
+        scorers: one of these or a list of them: a name (``"exact"``, ``"contains"``, ``"numeric"``, ``"asserts"``), a
+            ``Scorer``, an object with ``name`` and ``score``, or a function of ``(text, target)`` or ``(text, target,
+            item)``. None: no scorers.
 
     Raises:
         ConfigurationError: an unknown name, something that cannot be called so, or one name twice.
@@ -162,7 +164,21 @@ def score_row(scorers: Sequence[Scorer], text: str | None, item: Item) -> list[S
     return [_score(scorer, text, item) for scorer in scorers]
 
 
-_BUILT_IN: dict[str, Callable[..., Scorer]] = {"contains": contains, "exact": exact, "numeric": numeric, "regex": regex}
+def asserts() -> Scorer:
+    """The share of an item's own assertions that hold: those under ``assert`` in its metadata.
+
+    Without assertions there is no score; one that cannot be checked (a cost that nobody knows) is an error.
+    """
+    return Scorer("asserts", lambda text, target, item: share_that_holds(text, item))
+
+
+_BUILT_IN: dict[str, Callable[..., Scorer]] = {
+    "asserts": asserts,
+    "contains": contains,
+    "exact": exact,
+    "numeric": numeric,
+    "regex": regex,
+}
 
 
 def _score(scorer: Scorer, text: str | None, item: Item) -> ScoreResult:

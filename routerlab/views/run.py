@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from routerlab.core.errors import ConfigurationError
+from routerlab.experiments.batches import write_batch_results
 from routerlab.experiments.plan import Progress
 from routerlab.experiments.replay import Replay
 from routerlab.session.loop import Job
@@ -227,6 +228,10 @@ class Run:
         from routerlab.views.report import write_report
 
         return write_report(self, path, text=text)
+
+    def to_batch_jsonl(self, path: str | os.PathLike[str]) -> Path:
+        """Write the rows as OpenAI's batch API writes its results; see `write_batch_results`."""
+        return write_batch_results(self, path)
 
     def settings(self) -> dict[str, Any]:
         """What was asked for."""

@@ -78,10 +78,10 @@ def _model_row(data: RunData, model: str, away: int) -> dict[str, Any]:
     attempts = [row for row in data.attempts if row["model"] == model and row["outcome"] not in _NOT_COUNTED]
     answered = [row for row in data.rows if row["status"] == "ok" and row.get("model") == model]
     good = [row for row in attempts if row["outcome"] == "ok"]
-    calls = len({row["call_id"] for row in attempts})
+    calls, ok = (len({row["call_id"] for row in some}) for some in (attempts, good))  # an item of turns has several
     return {
         "model": model,
-        **_success(len(answered), calls),
+        **_success(ok, calls),
         "failovers": away,
         **_latency(row["latency_s"] for row in good),
         **_scores(answered, data.scorers),

@@ -57,8 +57,9 @@ def start_replay(
     for arm in arms:
         session.pool_for(CallSpec(pool=arm.pool, model=arm.model))  # a wrong name is told now, not per item
     given = {name: value for name, value in options.items() if value is not None}
-    given["scorers"] = resolve_scorers(options["scorers"])
-    plan = ReplayPlan(load_dataset(dataset), arms, params=dict(params), **given)
+    items = load_dataset(dataset)
+    given["scorers"] = resolve_scorers(items.scorers if options["scorers"] is None else options["scorers"])
+    plan = ReplayPlan(items, arms, params=dict(params), **given)
     recorder = session.recorder
     if recorder.store is None and keep:
         recorder.attach(Store(_RUN_STORE, store_text=session.config.store_text), store_all=False)
