@@ -132,7 +132,7 @@ def compare(
 def difference_of_scores(pair: Pair, first: str, second: str, *, margin: float, **options: Any) -> Difference:
     """The difference in quality, not yet decided.
 
-    Right and wrong: Tango's score interval and McNemar's exact test. Other scores, and prompts with repeats: BCa
+    Right and wrong: Tango's score interval and McNemar's exact test. Other scores, and prompts with repeats: percentile
     bootstrap over the prompts. Where fewer than ten prompts differ at all, a bootstrap would be too sure of itself:
     then each of them counts as a whole point in Tango's interval, which is wider than need be, never too narrow.
     """

@@ -63,7 +63,7 @@ def test_the_verdict_and_the_interval_never_contradict_each_other(seed) -> None:
     apart = found.low > 0 or found.high < 0
     assert (found.verdict == "as good") == inside
     assert (found.verdict in {"better", "worse"}) == (apart and not inside)
-    assert found.method == "BCa bootstrap"
+    assert found.method == "percentile bootstrap"
 
 
 def test_three_equal_answers_are_no_proof_that_two_models_are_as_good() -> None:
