@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING
 from routerlab.experiments.outcomes import OutcomeTable
 
 if TYPE_CHECKING:
+    from routerlab.experiments.policies import Policy
     from routerlab.views.comparison import Comparison
+    from routerlab.views.frontier import Frontier
+    from routerlab.views.routing import Routing
 
 __all__ = ["Analysis"]
 
@@ -56,3 +59,36 @@ class Analysis:
 
         outcomes = self.outcomes(scorer)
         return Comparison(outcomes, models, margin=margin, name=self.name, simulated=self.simulated, run=self)
+
+    def frontier(self, *, scorer: str | None = None) -> Frontier:
+        """Each model's quality against its cost and latency, with intervals and the Pareto fronts.
+
+        Returns:
+            ``df``, ``figure`` (plotly), ``points``; a notebook shows a picture and a table.
+        """
+        from routerlab.views.frontier import Frontier
+
+        return Frontier(self.outcomes(scorer), name=self.name, simulated=self.simulated)
+
+    def route(
+        self, *policies: str | Policy, weak: str | None = None, strong: str | None = None, scorer: str | None = None
+    ) -> Routing:
+        """What routing rules would have scored and cost on these very answers; nothing is sent.
+
+        Args:
+            policies: ``"always-weak"``, ``"always-strong"``, ``"random"``, ``"oracle"``, or rules from
+                `routerlab.experiments.policies`: ``random_mix``, ``threshold``, ``cascade``, ``always``. None:
+                those four.
+            weak, strong: the two models; None: those with the lowest and the highest mean score.
+            scorer: as for `outcomes`.
+
+        Returns:
+            ``df`` with quality, cost, latency, PGR, and for thresholds APGR and CPT as RouteLLM defines them.
+
+        Raises:
+            ConfigurationError: no such rule, model or scorer, or no prompt that every model has a score for.
+        """
+        from routerlab.views.routing import Routing
+
+        table = self.outcomes(scorer)
+        return Routing(table, policies, weak=weak, strong=strong, name=self.name, simulated=self.simulated)

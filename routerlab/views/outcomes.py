@@ -58,7 +58,8 @@ class Outcomes(Analysis):
         Args:
             frame: long: one row per prompt and model (and repeat), with ``item_id``, ``variant`` or ``model``, and
                 ``score_<name>`` columns, as ``run.df`` has them. Wide: one row per prompt, a column of scores for each
-                of `models`. Other columns are features that a routing rule may look at.
+                of `models`. Other columns are features that a routing rule may look at; of a long frame
+                those that say the same in all rows of a prompt.
             models: the columns of scores of a wide frame; None: it is long.
             cost_usd: of a wide frame: USD for one answer, by model: a number, or the name of a column.
             latency_s: of a wide frame: seconds of one answer, likewise.
@@ -81,7 +82,7 @@ class Outcomes(Analysis):
             {"status": "ok", **{str(c): v for c, v in row.items()}, "variant": row[named]}
             for row in frame.to_dict("records")
         ]
-        metadata = {str(row["item_id"]): {str(c): row[c] for c in extra} for row in rows}
+        metadata = _shared(rows, [str(column) for column in extra])
         return cls(rows, scorers, metadata=metadata, name=name)
 
     @classmethod
@@ -158,6 +159,18 @@ def _need(frame: pd.DataFrame, columns: Sequence[str]) -> None:
     for column in columns:
         if column not in names:
             raise DatasetError(f"no column {column!r} in the outcomes{nearest(column, names)}")
+
+
+def _shared(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """The columns that say the same in all rows of a prompt: they belong to it, not to an answer."""
+    found: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        item = str(row["item_id"])
+        if item not in found:
+            found[item] = {column: row[column] for column in columns}
+        else:
+            found[item] = {c: v for c, v in found[item].items() if v is row[c] or str(v) == str(row[c])}
+    return found
 
 
 def _known(given: _Known, model: str, row: Mapping[Any, Any]) -> Any:
