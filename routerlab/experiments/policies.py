@@ -114,7 +114,7 @@ def threshold(feature: Feature, at_least: float, *, name: str | None = None) -> 
     Raises:
         ConfigurationError: when it is used: a prompt has no such number.
     """
-    label = feature if isinstance(feature, str) else getattr(feature, "__name__", "feature").strip("<>")
+    label = _label(feature)
 
     def numbers(table: OutcomeTable, roles: Roles) -> Values:
         return np.array(
@@ -140,7 +140,7 @@ def cascade(
         models: in their order, ``"weak"`` and ``"strong"`` understood; None: those two. The last one's answer is kept.
         name: in tables.
     """
-    label = judge if isinstance(judge, str) else getattr(judge, "__name__", "judge").strip("<>")
+    label = _label(judge)
 
     def make(table: OutcomeTable, roles: Roles) -> Plan:
         order = [table.column(_named(model, table, roles)) for model in models or ("weak", "strong")]
@@ -193,6 +193,13 @@ def resolve_policy(policy: Any) -> Policy:
         rule: Policy = policy
         return rule
     raise ConfigurationError(f"{policy!r} is no policy: expected a name or one of routerlab.experiments.policies")
+
+
+def _label(given: Feature | Judge) -> str:
+    if isinstance(given, str):
+        return given
+    name = getattr(given, "__name__", "<lambda>")
+    return "a function" if name == "<lambda>" else name
 
 
 def _named(model: str, table: OutcomeTable, roles: Roles) -> str:

@@ -82,11 +82,11 @@ class Frontier(Picture):
 
     def draw(self, theme: Theme) -> Element:
         """Quality against cost, and against latency."""
-        how = f"{self._quality}, 95 % intervals; the line joins the models that no other beats in both"
+        how = "95 % intervals; on the line: beaten by no other"
         panels = [
-            scatter_panel(self._spots("cost_usd"), "Quality and cost", f"USD for 1,000 answers: {how}", money,
+            scatter_panel(self._spots("cost_usd"), "Quality and cost", f"{self._quality}, USD for 1,000 answers; {how}", money,
                           self._names, theme),
-            scatter_panel(self._spots("latency_s"), "Quality and latency", f"median: {how}", seconds,
+            scatter_panel(self._spots("latency_s"), "Quality and latency", f"{self._quality}, median latency; {how}", seconds,
                           self._names, theme),
         ]  # fmt: skip
         return stack(panels, theme=theme, label=str(self))

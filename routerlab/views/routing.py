@@ -66,8 +66,9 @@ class Routing(Picture):
         """One row per rule.
 
         Columns: ``policy, prompts``; ``quality, cost_usd`` (mean of all calls for a prompt), ``latency_s`` (median,
-        calls one after the other), each with ``_low`` and ``_high`` (95 %); ``strong_share`` (calls to the
-        strong model for a prompt), ``pgr``; ``apgr, cpt50, cpt80`` for thresholds; ``calls``: by model. Missing where there is no data.
+        calls one after the other), each with ``_low`` and ``_high`` (95 %); ``strong_share`` (calls to the strong model
+        for a prompt), ``pgr``; ``apgr, cpt50, cpt80`` for thresholds; ``calls``: by model. Missing where there is no
+        data.
         """
         from routerlab.views.frames import to_frame
 

@@ -102,7 +102,8 @@ def _label(
     while any(left < other[1] and other[0] < left + width and abs(baseline - other[2]) < 14 for other in taken):
         baseline += 14
     taken.append((left, left + width, baseline))
-    return [text(name, left, baseline, fill=theme.ink, size=11, title=spot.label)]
+    ground = el("rect", x=left - 2, y=baseline - 11, width=width + 4, height=14, fill=theme.paper, fill_opacity=0.8)
+    return [ground, text(name, left, baseline, fill=theme.ink, size=11, title=spot.label)]
 
 
 def add_plot(figure: Any, go: Any, spots: Sequence[Spot], colours: Sequence[str], place: dict[str, int]) -> None:
