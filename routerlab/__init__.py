@@ -39,14 +39,17 @@ if TYPE_CHECKING:
     from routerlab.experiments.datasets import Dataset, load_dataset
     from routerlab.lab import Lab
     from routerlab.session.nested import allow_nested_loops
+    from routerlab.views.outcomes import Outcomes, load_outcomes
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "Dataset": "routerlab.experiments.datasets",
     "Lab": "routerlab.lab",
+    "Outcomes": "routerlab.views.outcomes",
     "allow_nested_loops": "routerlab.session.nested",
     "load_dataset": "routerlab.experiments.datasets",
+    "load_outcomes": "routerlab.views.outcomes",
 }
 
 __all__ = [
@@ -65,6 +68,7 @@ __all__ = [
     "LeaseLostError",
     "ModelNotFoundError",
     "NoModelAvailableError",
+    "Outcomes",
     "ProviderUnavailableError",
     "QuotaExceededError",
     "RateLimitError",
@@ -77,6 +81,7 @@ __all__ = [
     "__version__",
     "allow_nested_loops",
     "load_dataset",
+    "load_outcomes",
 ]
 
 

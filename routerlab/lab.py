@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from routerlab.experiments.traffic import Traffic
     from routerlab.simulation.faults import FaultController
     from routerlab.views.breaker import Breaker
+    from routerlab.views.comparison import Comparison
     from routerlab.views.dashboard import Dashboard
     from routerlab.views.explanation import Explanation
     from routerlab.views.reply import EmbeddingReply, Reply
@@ -321,6 +322,37 @@ class Lab:
         run = self.replay(dataset, models, **{**options, "wait": False})
         await run.finished()
         return run
+
+    def compare(
+        self,
+        dataset: Dataset | Any,
+        models: Sequence[str],
+        *,
+        margin: float = 0.05,
+        scorer: str | None = None,
+        **options: Any,
+    ) -> Comparison:
+        """Send a dataset to several models and say which is better: `replay` and its ``compare`` in one.
+
+        Args:
+            dataset, models, options: as for `replay`; the comparison's ``run`` is the run itself.
+            margin, scorer: as for ``run.compare``.
+        """
+        run = self.replay(dataset, models, **{**options, "wait": True})
+        return run.compare(margin=margin, scorer=scorer)
+
+    async def acompare(
+        self,
+        dataset: Dataset | Any,
+        models: Sequence[str],
+        *,
+        margin: float = 0.05,
+        scorer: str | None = None,
+        **options: Any,
+    ) -> Comparison:
+        """`compare`, to be awaited in any event loop."""
+        run = await self.areplay(dataset, models, **options)
+        return run.compare(margin=margin, scorer=scorer)
 
     def traffic(
         self, rate: str | float = "3/s", *, prompts: Sequence[str] | None = None, seed: int = 0, **options: Any

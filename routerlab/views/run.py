@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 from routerlab.core.errors import ConfigurationError
 from routerlab.experiments.batches import write_batch_results
+from routerlab.experiments.outcomes import OutcomeTable
 from routerlab.experiments.plan import Progress
 from routerlab.experiments.replay import Replay
 from routerlab.session.loop import Job
+from routerlab.views.analysis import Analysis
 from routerlab.views.figures import Figure
 from routerlab.views.frames import RecordSource
 from routerlab.views.markup import page_part, table
@@ -34,7 +36,7 @@ __all__ = ["Run", "summary_cells", "summary_head", "summary_html"]
 _PATIENCE_S = 5.0  # how long an interrupted caller waits for the cleanup
 
 
-class Run:
+class Run(Analysis):
     """A replay of a dataset. The same object is the handle (``wait=False``) and the result.
 
     Args:
@@ -211,6 +213,16 @@ class Run:
             It shows itself in a notebook; ``.figure`` is the plotly figure, ``.save("….svg")`` writes a picture.
         """
         return Figure(self.data, kind, title=self.name)
+
+    def outcomes(self, scorer: str | None = None) -> OutcomeTable:
+        """What each model scored, cost and took on each prompt; `compare` reads it."""
+        metadata = {item.id: item.metadata for item in self.engine.plan.dataset}
+        return OutcomeTable.read(self.engine.rows(), scorer, scorers=self.scorers, metadata=metadata)
+
+    @property
+    def simulated(self) -> bool:
+        """Whether any answer came from a simulated provider."""
+        return any(row.get("simulated") for row in self.engine.rows())
 
     def traces(self, *, failovers: bool = True) -> list[Trace]:
         """The traces of its calls, oldest first; with `failovers` only of those that moved on to another model."""
