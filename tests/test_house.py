@@ -23,7 +23,7 @@ FLOORS: dict[str, tuple[int, frozenset[str]]] = {
     "providers": (2, frozenset({"httpx"})),
     "session": (3, frozenset({"pydantic", "genai_prices", "nest_asyncio2"})),
     "simulation": (4, frozenset({"starlette", "uvicorn"})),
-    "experiments": (5, frozenset({"numpy", "scipy", "pyarrow", "distributed"})),
+    "experiments": (5, frozenset({"numpy", "scipy", "pyarrow", "distributed", "jsonschema", "referencing"})),
     "views": (
         6,
         frozenset(

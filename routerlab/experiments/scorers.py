@@ -8,64 +8,37 @@ from __future__ import annotations
 import inspect
 import math
 import re
-import unicodedata
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import partial
 from typing import Any
 
 from routerlab.core.errors import ConfigurationError
 from routerlab.experiments.assertions import share_that_holds
+from routerlab.experiments.choices import choice
 from routerlab.experiments.items import Item
 from routerlab.experiments.numbers import last_number, only_number
+from routerlab.experiments.schema import json_schema
+from routerlab.experiments.scorer import ScoreFunction, Scorer, ScoreResult, any_of, folded, written
+from routerlab.experiments.similarity import similarity
+from routerlab.experiments.threads import result_of
 
 __all__ = [
     "ScoreResult",
     "Scorer",
     "asserts",
+    "choice",
     "contains",
     "exact",
+    "json_schema",
     "numeric",
     "regex",
     "resolve_scorers",
     "score_row",
+    "similarity",
 ]
 
 _QUOTES = "\"'`*\u201c\u201d\u2018\u2019\u201e\xab\xbb"  # straight and curly quotes, and Markdown's emphasis
-
-ScoreFunction = Callable[[str, Any, Item], float | bool | None]
-
-
-@dataclass(frozen=True, slots=True)
-class Scorer:
-    """A named way to score a reply.
-
-    Any other object with these two attributes serves as well.
-
-    Attributes:
-        name: the column is called ``score_<name>``.
-        score: called with the reply's text, the item's target and the item; returns 0…1, a bool, or None where it
-            cannot say (no target).
-    """
-
-    name: str
-    score: ScoreFunction
-
-
-@dataclass(frozen=True, slots=True)
-class ScoreResult:
-    """What one scorer says of one reply.
-
-    Attributes:
-        name: of the scorer.
-        value: 0…1; None when there is no score.
-        error: why the scorer failed; None when it did not (a missing target is no failure).
-    """
-
-    name: str
-    value: float | None
-    error: str | None = None
 
 
 def exact() -> Scorer:
@@ -75,7 +48,7 @@ def exact() -> Scorer:
         >>> exact().score("**Paris.**", "paris", Item("1"))
         True
     """
-    return Scorer("exact", lambda text, target, item: _any_of(target, lambda answer: _same(text, answer)))
+    return Scorer("exact", lambda text, target, item: any_of(target, lambda answer: _same(text, answer)))
 
 
 def contains() -> Scorer:
@@ -84,9 +57,7 @@ def contains() -> Scorer:
     Inside words and numbers too: ``6`` is found in ``16``. For short targets ``exact``, ``numeric`` or ``regex`` say
     more.
     """
-    return Scorer(
-        "contains", lambda text, target, item: _any_of(target, lambda answer: _normal(answer) in _folded(text))
-    )
+    return Scorer("contains", lambda text, target, item: any_of(target, lambda answer: _normal(answer) in folded(text)))
 
 
 def regex(pattern: str, *, name: str = "regex", flags: int = 0) -> Scorer:
@@ -132,9 +103,10 @@ def resolve_scorers(scorers: Any) -> list[Scorer]:
     """Scorers from what a user writes.
 
     Args:
-        scorers: one of these or a list of them: a name (``"exact"``, ``"contains"``, ``"numeric"``, ``"asserts"``), a
-            ``Scorer``, an object with ``name`` and ``score``, or a function of ``(text, target)`` or ``(text, target,
-            item)``. None: no scorers.
+        scorers: one of these or a list of them: a name (``"exact"``, ``"contains"``, ``"numeric"``, ``"asserts"``,
+            ``"choice"``,
+            ``"similarity"``), a ``Scorer``, an object with ``name`` and ``score``, or a function of ``(text, target)``
+            or ``(text, target, item)``, plain or async. None: no scorers.
 
     Raises:
         ConfigurationError: an unknown name, something that cannot be called so, or one name twice.
@@ -151,7 +123,7 @@ def resolve_scorers(scorers: Any) -> list[Scorer]:
 
 
 def score_row(scorers: Sequence[Scorer], text: str | None, item: Item) -> list[ScoreResult]:
-    """What each scorer says of one reply.
+    """What each scorer says of one reply. It may take long: not for an event loop's own thread.
 
     Args:
         scorers: as from ``resolve_scorers``.
@@ -173,11 +145,11 @@ def asserts() -> Scorer:
 
 
 _BUILT_IN: dict[str, Callable[..., Scorer]] = {
-    "asserts": asserts,
-    "contains": contains,
-    "exact": exact,
-    "numeric": numeric,
-    "regex": regex,
+    made.__name__: made for made in (asserts, choice, contains, exact, json_schema, numeric, regex, similarity)
+}
+_NEED_MORE = {
+    "json_schema": "its schema: json_schema({'type': 'object'})",
+    "regex": "its pattern: regex(r'answer: (.+)')",
 }
 
 
@@ -185,7 +157,8 @@ def _score(scorer: Scorer, text: str | None, item: Item) -> ScoreResult:
     if text is None:
         return ScoreResult(scorer.name, None)
     try:
-        return ScoreResult(scorer.name, _checked(scorer.score(text, item.target, item)))
+        value = scorer.score(text, item.target, item)
+        return ScoreResult(scorer.name, _checked(result_of(value) if inspect.isawaitable(value) else value))
     except Exception as error:  # noqa: BLE001 - the user's own code: whatever it raises becomes the result's error
         return ScoreResult(scorer.name, None, f"{type(error).__name__}: {error}")
 
@@ -210,10 +183,11 @@ def _resolve(scorer: Any) -> Scorer:
         hint = f"; did you mean {close[0]!r}?" if close else ""
         raise ConfigurationError(f"unknown scorer {scorer!r}{hint} (built in: {', '.join(_BUILT_IN)})")
     factory = _BUILT_IN[scorer] if isinstance(scorer, str) else scorer
-    if factory is regex:
-        raise ConfigurationError("regex needs its pattern: regex(r'answer: (.+)')")
-    if any(factory is built_in for built_in in _BUILT_IN.values()):
-        return factory()
+    for name, built_in in _BUILT_IN.items():
+        if factory is built_in and name in _NEED_MORE:
+            raise ConfigurationError(f"{name} needs {_NEED_MORE[name]}")
+        if factory is built_in:
+            return factory()
     if isinstance(getattr(scorer, "name", None), str) and callable(getattr(scorer, "score", None)):
         return Scorer(scorer.name, scorer.score)
     if callable(scorer):
@@ -228,10 +202,6 @@ def _function_name(function: Any) -> str:
 
 def _adapted(function: Callable[..., Any]) -> ScoreFunction:
     """The function as one of three arguments, whether it takes the item or not."""
-    if inspect.iscoroutinefunction(function):
-        raise ConfigurationError(
-            f"{_function_name(function)} is async; a scorer is a plain function (it has its own thread)"
-        )
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):  # some built-in functions have none
@@ -247,31 +217,14 @@ def _adapted(function: Callable[..., Any]) -> ScoreFunction:
     )
 
 
-def _any_of(target: Any, agrees: Callable[[str], bool]) -> bool | None:
-    """Whether any acceptable answer agrees; None when there is none."""
-    answers = [answer for answer in map(_written, target if isinstance(target, list) else [target]) if answer.strip()]
-    return any(map(agrees, answers)) if answers else None
-
-
-def _written(target: Any) -> str:
-    """A target as a reply would write it: 42 for 42.0 (a DataFrame makes floats of ints when one is missing)."""
-    if isinstance(target, float) and target.is_integer():
-        target = int(target)
-    return "" if target is None else str(target)
-
-
 def _same(text: str, answer: str) -> bool:
     return _normal(text) == _normal(answer)
 
 
-def _folded(text: str) -> str:
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
-
-
 def _normal(text: str) -> str:
     """Without what models put around an answer; signs, brackets and leading points stay, for they change it."""
-    folded = _folded(text)
-    return folded.lstrip(_QUOTES).rstrip(_QUOTES + ".,;:!? ").strip() or folded
+    plain = folded(text)
+    return plain.lstrip(_QUOTES).rstrip(_QUOTES + ".,;:!? ").strip() or plain
 
 
 def _matches(pattern: re.Pattern[str], text: str, target: Any) -> bool:
@@ -281,12 +234,12 @@ def _matches(pattern: re.Pattern[str], text: str, target: Any) -> bool:
     if last is None or not pattern.groups:
         return last is not None
     found = [group for group in last.groups() if group is not None]
-    agrees = _any_of(target, lambda answer: any(_same(group, answer) for group in found))
+    agrees = any_of(target, lambda answer: any(_same(group, answer) for group in found))
     return True if agrees is None else agrees
 
 
 def _numbers_agree(text: str, target: Any, close: Callable[[float, float], bool]) -> bool | None:
-    targets = [only_number(_written(answer)) for answer in (target if isinstance(target, list) else [target])]
+    targets = [only_number(written(answer)) for answer in (target if isinstance(target, list) else [target])]
     wanted = [number for number in targets if number is not None]
     if not wanted:
         return None

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import cache
 from typing import TypeVar
 
-__all__ = ["in_thread"]
+from routerlab.session.loop import LoopThread
+
+__all__ = ["in_thread", "result_of", "scorer_loop"]
 
 T = TypeVar("T")
 
@@ -37,3 +40,22 @@ async def in_thread(work: Callable[[], T]) -> T:
 
     threading.Thread(target=run, name="routerlab-scorer", daemon=True).start()
     return await future
+
+
+def result_of(waiting: Awaitable[T]) -> T:
+    """What a user's async function comes to; for threads that may block, such as those of `in_thread`.
+
+    All of them share one event loop, apart from those of labs: so a client that a function keeps from one call to the
+    next stays usable, and one that blocks holds up no call of a lab.
+    """
+
+    async def wait() -> T:
+        return await waiting
+
+    return scorer_loop().run(wait())
+
+
+@cache
+def scorer_loop() -> LoopThread:
+    """The loop of user's async functions, made at first use."""
+    return LoopThread("routerlab-async-scorers")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from functools import partial
 from pathlib import Path
@@ -215,10 +216,6 @@ def test_all_ways_to_name_scorers() -> None:
     assert [scorer.name for scorer in resolve_scorers(Judge())] == ["judge"]
 
 
-async def slow(text: str, target: Any) -> float:
-    return 1.0
-
-
 @pytest.mark.parametrize(
     ("scorers", "message"),
     [
@@ -228,7 +225,6 @@ async def slow(text: str, target: Any) -> float:
         ([5], "5 is no scorer"),
         (5, "5 is no scorer"),
         ([lambda text: 1], r"must take \(text, target\)"),
-        ([slow], "slow is async"),
         ([length_score, length_score], "two scorers are named 'length_score'"),
     ],
 )
@@ -261,3 +257,30 @@ def test_a_scorer_that_raises_does_not_disturb_the_others() -> None:
 
     results = score_row(resolve_scorers([broken, exact]), "x", Item("1", target="x"))
     assert results == [ScoreResult("broken", None, "KeyError: 'no such thing'"), ScoreResult("exact", 1.0)]
+
+
+def test_async_functions_are_scorers_too_and_share_one_loop() -> None:
+    loops = []
+
+    async def later(text: str, target: Any) -> float:
+        await asyncio.sleep(0)
+        loops.append(asyncio.get_running_loop())
+        return 0.5
+
+    async def broken(text: str, target: Any, item: Item) -> float:
+        raise KeyError("no such thing")
+
+    class Remote:
+        name = "remote"
+
+        async def score(self, text: str, target: Any, item: Item) -> bool:
+            return text == target
+
+    scorers = resolve_scorers([later, broken, Remote()])
+    for _ in range(2):
+        assert score_row(scorers, "x", Item("1", target="x")) == [
+            ScoreResult("later", 0.5),
+            ScoreResult("broken", None, "KeyError: 'no such thing'"),
+            ScoreResult("remote", 1.0),
+        ]
+    assert len(set(loops)) == 1
