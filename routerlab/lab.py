@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from routerlab.core.errors import RouterLabError
-from routerlab.core.redact import Redactor
+from routerlab.core.redact import Private, Redactor
 from routerlab.session.closing import close_forgotten, close_with
 from routerlab.session.config import LabConfig, load_config
 from routerlab.session.recorder import Recorder
@@ -61,6 +61,7 @@ class Lab:
         drop_params: bool | None = None,
         seed: int | None = None,
     ) -> None:
+        config = Private(config) if isinstance(config, Mapping) else config  # tracebacks may show variables
         overrides = {
             "store": None if isinstance(store, bool) else store if store is None else str(store),
             "store_text": store_text,

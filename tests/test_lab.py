@@ -204,7 +204,8 @@ def test_injected_faults_are_events(make_lab):
 
 def test_a_store_keeps_everything_and_opens_again(make_lab, tmp_path):
     path = tmp_path / "deep" / "runs.db"
-    lab = make_lab(alpha={"script": ["unavailable", None, "cut_stream"]}, beta={}, lab={"store": path})
+    pool = {"on_stream_failure": "error"}
+    lab = make_lab(alpha={"script": ["unavailable", None, "cut_stream"]}, beta={}, lab={"store": path}, pool=pool)
     lab.chat("hello")
     with pytest.raises(rl.StreamInterruptedError):
         list(lab.stream("hello"))

@@ -1,5 +1,6 @@
 """The README is run: its ten lines, its connectors, its configuration."""
 
+import ast
 import asyncio
 import re
 from pathlib import Path
@@ -44,12 +45,13 @@ def test_the_ten_lines_print_what_the_readme_shows(capsys, monkeypatch):
 
 
 def test_the_configuration_is_accepted(tmp_path, monkeypatch):
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-made-up-for-the-test")
+    for name in ("OPENAI", "ANTHROPIC"):
+        monkeypatch.setenv(f"{name}_API_KEY", "sk-made-up-for-the-test")
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "lab.yaml"
     path.write_text(block("yaml", "inhouse"), encoding="utf-8")
     with rl.Lab(path) as lab:
-        assert lab.models == ["openai/gpt-4o-mini", "inhouse/llama-3.1-8b"]
+        assert lab.models == ["openai/gpt-4o-mini", "anthropic/claude-haiku-4-5", "inhouse/llama-3.1-8b"]
         assert lab.explain("hello").chosen == "openai/gpt-4o-mini"
 
 
@@ -125,3 +127,11 @@ def test_the_example_provider_works_as_shipped():
 def test_every_file_that_the_readme_links_to_is_there():
     for target in re.findall(r"\]\(([^)#]+)\)", README):
         assert (ROOT / target).is_file(), target
+
+
+def test_a_stream_that_breaks_is_carried_on_as_the_readme_says(capsys: pytest.CaptureFixture[str]) -> None:
+    with rl.Lab.demo() as lab:
+        exec(block("python", "cut_streams"), {"lab": lab})  # noqa: S102 - the README's own words
+    text, parts = capsys.readouterr().out.strip().splitlines()
+    assert [model for model, _ in ast.literal_eval(parts)] == ["sim/alpha", "sim/beta"]
+    assert sum(length for _, length in ast.literal_eval(parts)) == len(text)

@@ -172,6 +172,11 @@ class RollingWindow:
         start = self._samples[0][1]
         return (self._back_gain * start + self._back_offset) * (self._back_successes / count)
 
+    @property
+    def steady_until(self) -> float:
+        """Up to when every reading stays as it was at the latest one, unless something is recorded."""
+        return self._stale_after if self._samples else math.inf
+
     def samples(self, now: float) -> list[Sample]:
         """The samples in the window, oldest first."""
         self._prune(now)

@@ -50,7 +50,7 @@ class Replay:
         recorder: Records,
         wall: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
-        mask: Callable[[str], str] = lambda text: text,
+        mask: Callable[[Any], Any] = lambda data: data,
     ) -> None:
         self.plan = plan
         self.run_id = plan.run_id
@@ -252,10 +252,9 @@ class Replay:
         """What rows show of an item; made once."""
         shown = self._shown.get(item.id)
         if shown is None:
-            target = self._mask(item.target) if isinstance(item.target, str) else item.target
             prompt = prompt_text(item.asked())
-            prompt = prompt and self._mask(prompt)
-            shown = self._shown[item.id] = {"prompt": prompt, "text": None, "target": target}
+            masked = self._mask({"prompt": prompt, "target": item.target})
+            shown = self._shown[item.id] = {"prompt": masked["prompt"], "text": None, "target": masked["target"]}
         return shown
 
     def _row(self, item: Item, unit: Unit, result: CallResult) -> dict[str, Any]:

@@ -130,5 +130,8 @@ class ProviderConnector(ABC):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r})"
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise TypeError("a connector holds keys and is not pickled")
+
     def _no_endpoint(self, what: str) -> ProviderError:
         return ProviderError(f"provider {self.name!r} does not offer {what}", fault=Fault.LOCAL, sent=False)

@@ -44,6 +44,9 @@ class CohereProvider(HttpProvider):
             names.add("tool_choice")  # it can ask for a call, not for which
         return frozenset(names)
 
+    def _usual_headers(self, config: Mapping[str, Any]) -> dict[str, str]:
+        return {"X-Client-Name": "routerlab"}
+
     def _base_url(self, url: str) -> str:
         return url.removesuffix("/v1").removesuffix("/v2")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from routerlab.experiments.datasets import load_dataset
 from routerlab.experiments.plan import Arm, ReplayPlan
 from routerlab.experiments.replay import Replay
 from routerlab.experiments.scorers import resolve_scorers
+from routerlab.session.privacy import masked_data
 from routerlab.session.results import CallSpec
 from routerlab.session.store import Store
 from routerlab.views.live import Live
@@ -61,5 +63,7 @@ def start_replay(
     recorder = session.recorder
     if recorder.store is None and keep:
         recorder.attach(Store(_RUN_STORE, store_text=session.config.store_text), store_all=False)
-    engine = Replay(plan, call=session.call, recorder=recorder, mask=session.desk.redactor.mask)
+    engine = Replay(
+        plan, call=session.call, recorder=recorder, mask=partial(masked_data, redactor=session.desk.redactor)
+    )
     return Run.start(engine, session, live)

@@ -65,7 +65,15 @@ def test_a_run_with_all_that_comes_of_it(
     answer: str, config: dict[str, Any], gateway: Any, hunter: Any, canaries: dict[str, str], tmp_path: Path
 ) -> None:
     gateway.play(answer)
-    data = [{"id": "a", "prompt": f"Is {canaries['spare']} a key?", "target": canaries["spare"]}]
+    data = [
+        {"id": "a", "prompt": f"Is {canaries['spare']} a key?", "target": canaries["spare"]},
+        {
+            "id": "b",
+            "prompt": "Which keys?",
+            "target": [canaries["key"], "none"],
+            "note": canaries["key"],
+        },
+    ]
     with rl.Lab(config, store=tmp_path / "runs.db") as lab:
         run = lab.replay(data, models=lab.models, scorers=["exact"], name="echo", deadline=0.3, concurrency=2)
         hunter.look_at("run", run, run.df, run.summary(), *run.traces(failovers=False))
