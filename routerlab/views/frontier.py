@@ -83,11 +83,12 @@ class Frontier(Picture):
     def draw(self, theme: Theme) -> Element:
         """Quality against cost, and against latency."""
         how = "95 % intervals; on the line: beaten by no other"
+        quality, names = self._quality, self._names
         panels = [
-            scatter_panel(self._spots("cost_usd"), "Quality and cost", f"{self._quality}, USD for 1,000 answers; {how}", money,
-                          self._names, theme),
-            scatter_panel(self._spots("latency_s"), "Quality and latency", f"{self._quality}, median latency; {how}", seconds,
-                          self._names, theme),
+            scatter_panel(self._spots("cost_usd"), "Quality and cost", f"{quality}, USD for 1,000 answers; {how}",
+                          money, names, theme),
+            scatter_panel(self._spots("latency_s"), "Quality and latency", f"{quality}, median latency; {how}", seconds,
+                          names, theme),
         ]  # fmt: skip
         return stack(panels, theme=theme, label=str(self))
 
