@@ -337,7 +337,13 @@ class Lab:
         Args:
             dataset, models, options: as for `replay`; the comparison's ``run`` is the run itself.
             margin, scorer: as for ``run.compare``.
+
+        Raises:
+            ConfigurationError: as for ``run.compare``; it is told before anything is sent.
         """
+        from routerlab.views.start import check_compare
+
+        check_compare(models, margin, scorer, options.get("scorers"))
         run = self.replay(dataset, models, **{**options, "wait": True})
         return run.compare(margin=margin, scorer=scorer)
 
@@ -351,6 +357,9 @@ class Lab:
         **options: Any,
     ) -> Comparison:
         """`compare`, to be awaited in any event loop."""
+        from routerlab.views.start import check_compare
+
+        check_compare(models, margin, scorer, options.get("scorers"))
         run = await self.areplay(dataset, models, **options)
         return run.compare(margin=margin, scorer=scorer)
 

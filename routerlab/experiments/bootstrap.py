@@ -5,8 +5,8 @@ same prompts in every resample, and repeats of a prompt never count as further e
 
 Percentile and not BCa for means: with 30 prompts of skewed costs, BCa's estimated acceleration is noise, and its 95 %
 intervals cover 92 to 93 %; widened percentiles cover 94 to 95 %. For medians, whose resamples jump from value to value,
-percentiles cover 97 to 98 %, the estimate with the resamples' standard error 95 to 96 %. (Measured by
-``tests/benchmarks/run.py verdicts``.)
+percentiles cover 97 to 98 %, the estimate with the resamples' standard error 95 to 96 %. (1,500
+trials each on the data of ``tests/benchmarks/bench_verdicts.py``, which watches the kinds that were chosen.)
 
 Sources:
     B. Efron, R. J. Tibshirani, "An introduction to the bootstrap" (1993), chapters 12 and 13: both kinds of interval.

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from routerlab.core.errors import ConfigurationError
 from routerlab.core.suggest import nearest
 
-__all__ = ["LEFT_OUT", "SUCCESS", "OutcomeTable", "Pair", "number"]
+__all__ = ["LEFT_OUT", "SUCCESS", "OutcomeTable", "Pair", "number", "score_name"]
 
 Values = NDArray[np.float64]
 Row = Mapping[str, Any]
@@ -101,7 +101,7 @@ class OutcomeTable:
         Raises:
             ConfigurationError: no such scorer, or no rows.
         """
-        name = _scorer(scorer, scorers)
+        name = score_name(scorer, scorers)
         seen: dict[str, Mapping[str, Any]] = {}
         variants: dict[str, dict[str, int]] = {}
         usable: dict[tuple[str, str], list[Row]] = {}
@@ -172,7 +172,12 @@ class OutcomeTable:
         )
 
 
-def _scorer(scorer: str | None, scorers: Sequence[str]) -> str:
+def score_name(scorer: str | None, scorers: Sequence[str]) -> str:
+    """The score that is meant: the named one, else the first, else `SUCCESS`.
+
+    Raises:
+        ConfigurationError: there is none of that name.
+    """
     if scorer is None:
         return scorers[0] if scorers else SUCCESS
     if scorer not in scorers and scorer != SUCCESS:

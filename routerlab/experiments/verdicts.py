@@ -26,7 +26,7 @@ from routerlab.experiments.paired import (
 )
 from routerlab.experiments.statistics import mcnemar_exact
 
-__all__ = ["Difference", "Verdict", "compare", "difference_of_scores", "normal_tail"]
+__all__ = ["Difference", "Verdict", "check_question", "compare", "difference_of_scores", "normal_tail"]
 
 Values = NDArray[np.float64]
 
@@ -109,10 +109,7 @@ def compare(
         ConfigurationError: fewer than two models, one twice, or a margin that is not in 0…1.
     """
     names = list(variants or table.variants)
-    if len(names) < 2 or len(set(names)) < len(names):
-        raise ConfigurationError(f"a comparison needs at least two different models, not {names!r}")
-    if not 0 <= margin < 1:
-        raise ConfigurationError(f"margin={margin!r}: expected a part of the score's range, 0…1; five points are 0.05")
+    check_question(names, margin)
     options = {"resamples": resamples, "seed": seed}
     found = []
     for first, second in combinations(names, 2):
@@ -127,6 +124,18 @@ def compare(
             )
         )
     return _decided(found)
+
+
+def check_question(models: Sequence[str], margin: float) -> None:
+    """Whether a comparison can be asked for so.
+
+    Raises:
+        ConfigurationError: fewer than two models, one twice, or a margin that is not in 0…1.
+    """
+    if len(models) < 2 or len(set(models)) < len(models):
+        raise ConfigurationError(f"a comparison needs at least two different models, not {list(models)!r}")
+    if not 0 <= margin < 1:
+        raise ConfigurationError(f"margin={margin!r}: expected a part of the score's range, 0…1; five points are 0.05")
 
 
 def difference_of_scores(pair: Pair, first: str, second: str, *, margin: float, **options: Any) -> Difference:

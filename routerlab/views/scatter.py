@@ -71,21 +71,21 @@ def scatter_panel(
         nodes.append(el("path", d=path, stroke=theme.muted, stroke_dasharray="5 4", fill="none"))
     inks, taken = model_colours(colours), list[tuple[float, float, float]]()
     for spot in spots:
-        nodes += _cross(spot, place, inks[spot.label], theme)
+        nodes.append(_cross(spot, place, inks[spot.label]))
     for spot in spots:
         nodes += _label(spot, place, taken, theme)
+    for spot in spots:
+        x, y = place(spot.x.value, spot.y.value)
+        nodes.append(el("circle", cx=x, cy=y, r=5.5, fill=inks[spot.label], stroke=theme.paper, stroke_width=1.5))
     return Panel(_BOTTOM + 26, nodes)
 
 
-def _cross(spot: Spot, place: Callable[[float, float], tuple[float, float]], ink: str, theme: Theme) -> list[Element]:
+def _cross(spot: Spot, place: Callable[[float, float], tuple[float, float]], ink: str) -> Element:
     x, y = place(spot.x.value, spot.y.value)
     left, top = place(spot.x.low, spot.y.high)
     right, bottom = place(spot.x.high, spot.y.low)
     lines = f"M{x:.1f} {top:.1f}V{bottom:.1f}M{left:.1f} {y:.1f}H{right:.1f}"
-    return [
-        el("path", d=lines, stroke=ink, stroke_width=1.8, fill="none"),
-        el("circle", cx=x, cy=y, r=5.5, fill=ink, stroke=theme.paper, stroke_width=1.5),
-    ]
+    return el("path", d=lines, stroke=ink, stroke_width=1.8, fill="none")
 
 
 def _label(

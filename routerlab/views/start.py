@@ -9,18 +9,30 @@ from typing import Any
 
 from routerlab.core.errors import ConfigurationError
 from routerlab.experiments.datasets import load_dataset
+from routerlab.experiments.outcomes import score_name
 from routerlab.experiments.plan import Arm, ReplayPlan
 from routerlab.experiments.replay import Replay
 from routerlab.experiments.scorers import resolve_scorers
+from routerlab.experiments.verdicts import check_question
 from routerlab.session.privacy import masked_data
 from routerlab.session.results import CallSpec
 from routerlab.session.store import Store
 from routerlab.views.live import Live
 from routerlab.views.run import Run
 
-__all__ = ["start_replay"]
+__all__ = ["check_compare", "start_replay"]
 
 _RUN_STORE = ".routerlab/runs.db"
+
+
+def check_compare(models: Any, margin: float, scorer: str | None, scorers: Any) -> None:
+    """Whether ``Lab.compare`` can answer, before anything is sent.
+
+    Raises:
+        ConfigurationError: fewer than two models, a margin out of range, or no such scorer.
+    """
+    check_question([models] if isinstance(models, str) else list(models), margin)
+    score_name(scorer, [one.name for one in resolve_scorers(scorers)])
 
 
 def start_replay(

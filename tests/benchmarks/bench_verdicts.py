@@ -102,6 +102,20 @@ def main(*, quick: bool) -> None:
     verdicts = [v for _, v in simulate("score", right_or_wrong(0.85, 0.80, 0.7), 2000, max(10, trials // 4), 0.05)]
     tell("at the margin's edge, 2,000 prompts: false 'as good'", verdicts.count("as good") / len(verdicts), 0.0, 0.05)
 
+    tell("four equal models, 150 prompts: any false verdict", sum(_family(trials // 2 or 1)) / (trials // 2), 0.0, 0.05)
+
+
+def _family(trials: int) -> Iterator[bool]:
+    """Whether any of six comparisons of equal models found a better one."""
+    rng = np.random.default_rng(2027)
+    for trial in range(trials):
+        easy = rng.random((150, 1)) < 0.6
+        score = (easy | (rng.random((150, 4)) < 0.5)).astype(float)
+        blank, ones = np.full_like(score, np.nan), np.ones_like(score, dtype=np.int64)
+        table = OutcomeTable("score", [str(k) for k in range(150)], list("abcd"), score=score, cost_usd=blank,
+                             latency_s=blank, answers=ones, left_out={})  # fmt: skip
+        yield any(v.quality.verdict in {"better", "worse"} for v in compare(table, seed=trial))
+
 
 if __name__ == "__main__":
     main(quick=False)

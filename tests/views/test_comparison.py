@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import xml.etree.ElementTree as ET
 
 import pandas as pd
@@ -129,3 +130,27 @@ def test_a_lab_sends_compares_and_keeps_the_run() -> None:
         assert found.simulated
         assert found.verdicts[0].quality.margin == 0.1
         assert found.verdicts[0].cost.verdict == "better"
+
+
+def test_a_question_that_cannot_be_answered_is_refused_before_anything_is_sent() -> None:
+    with rl.Lab.demo() as lab:
+        models = ["sim/alpha", "sim/beta"]
+        for wrong, match in [
+            ({"models": ["sim/alpha"]}, "two different"),
+            ({"models": "sim/alpha"}, "two different"),
+            ({"models": models, "margin": 5}, "margin=5"),
+            ({"models": models, "scorers": ["exact"], "scorer": "numeric"}, "no scorer 'numeric'"),
+        ]:
+            with pytest.raises(ConfigurationError, match=match):
+                lab.compare(rl.load_dataset("quickstart_qa"), **wrong)
+        assert lab.calls().empty
+
+
+def test_the_awaited_twin_says_the_same() -> None:
+    async def ask(lab):
+        return await lab.acompare(rl.load_dataset("quickstart_qa").sample(6), ["sim/alpha", "sim/beta"])
+
+    with rl.Lab.demo() as lab:
+        found = asyncio.run(ask(lab))
+    assert found.outcomes.scorer == "success"
+    assert found.run.status == "done"
