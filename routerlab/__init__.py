@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from routerlab.experiments.datasets import Dataset, load_dataset
     from routerlab.lab import Lab
     from routerlab.session.nested import allow_nested_loops
+    from routerlab.views.opened import open_run
 
 __version__ = "0.1.0"
 
@@ -47,6 +48,7 @@ _HOMES = {
     "Lab": "routerlab.lab",
     "allow_nested_loops": "routerlab.session.nested",
     "load_dataset": "routerlab.experiments.datasets",
+    "open_run": "routerlab.views.opened",
 }
 
 __all__ = [
@@ -77,6 +79,7 @@ __all__ = [
     "__version__",
     "allow_nested_loops",
     "load_dataset",
+    "open_run",
 ]
 
 
