@@ -23,7 +23,7 @@ __all__ = ["RUN_STORE", "OpenedRun", "open_run", "runs_frame"]
 RUN_STORE = ".routerlab/runs.db"
 
 
-class StoreRecords:
+class _StoreRecords:
     """A store as those see it who read a recorder."""
 
     def __init__(self, store: StoreReader) -> None:
@@ -50,7 +50,7 @@ class OpenedRun(Run):
         records: the file.
     """
 
-    def __init__(self, kept: KeptRun, records: StoreRecords) -> None:
+    def __init__(self, kept: KeptRun, records: _StoreRecords) -> None:
         self.engine = cast("Any", kept)
         self._live = None
         self._recorder = records
@@ -95,7 +95,7 @@ def open_run(name: str, store: str | PathLike[str] | None = None) -> OpenedRun:
         StoreError: there is no such file, or it is no store.
         ConfigurationError: it holds no run of this name.
     """
-    records = StoreRecords(StoreReader(RUN_STORE if store is None else store))
+    records = _StoreRecords(StoreReader(RUN_STORE if store is None else store))
     found = find_run(records, name)
     if found is None:
         names = list(dict.fromkeys(records.columns("runs")["name"]))
