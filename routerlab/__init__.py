@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from routerlab.experiments.datasets import Dataset, load_dataset
     from routerlab.lab import Lab
     from routerlab.session.nested import allow_nested_loops
+    from routerlab.views.opened import open_run
     from routerlab.views.outcomes import Outcomes, load_outcomes
 
 __version__ = "0.1.0"
@@ -50,6 +51,7 @@ _HOMES = {
     "allow_nested_loops": "routerlab.session.nested",
     "load_dataset": "routerlab.experiments.datasets",
     "load_outcomes": "routerlab.views.outcomes",
+    "open_run": "routerlab.views.opened",
 }
 
 __all__ = [
@@ -82,6 +84,7 @@ __all__ = [
     "allow_nested_loops",
     "load_dataset",
     "load_outcomes",
+    "open_run",
 ]
 
 

@@ -50,7 +50,8 @@ async def ask(call: Callable[[CallSpec], Awaitable[CallResult]], spec: CallSpec,
             break
         answers.append(response.text or "")
     last = results[-1]
-    return replace(last, row=_whole_row([result.row for result in results], answers))
+    attempts = [attempt for result in results for attempt in result.attempts]
+    return replace(last, row=_whole_row([result.row for result in results], answers), attempts=attempts)
 
 
 def _whole_row(rows: Sequence[dict[str, Any]], answers: list[str]) -> dict[str, Any]:

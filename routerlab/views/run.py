@@ -108,6 +108,37 @@ class Run(Analysis):
         """Whether nothing of it goes on any more."""
         return self._job.done()
 
+    def retry_failed(self, *, wait: bool = True) -> Self:
+        """Send again what failed; what is there stays.
+
+        Args:
+            wait: False: return at once, as from ``lab.replay(…, wait=False)``.
+
+        Raises:
+            ConfigurationError: the run is still at work.
+        """
+        from routerlab.views.progress import watch
+
+        self._refuse_at_work()
+        self.engine = self.engine.again()
+        self._job = self._session.submit(self.engine.run())
+        if wait:
+            watch(self)
+        return self
+
+    def delete(self) -> None:
+        """Take the run out of the store, with its calls, texts and scores; this object keeps its rows.
+
+        Raises:
+            ConfigurationError: the run is still at work.
+        """
+        self._refuse_at_work()
+        self._session.recorder.forget(self.run_id)
+
+    def _refuse_at_work(self) -> None:
+        if not self.over:
+            raise ConfigurationError(f"run {self.name!r} is still at work: wait for it, or stop it first")
+
     async def finished(self) -> Self:
         """`wait`, to be awaited in any event loop; cancelling it stops the run."""
         await self._session.loop.bridge(self._end())

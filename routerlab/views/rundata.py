@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
+from routerlab.experiments.preflight import PURPOSE as PREFLIGHT
 from routerlab.experiments.statistics import mean_interval, percentile, wilson_interval
 from routerlab.views.frames import RecordSource
 from routerlab.views.lanes import Segment, states
@@ -36,7 +37,9 @@ class RunData:
     @classmethod
     def read(cls, rows: Sequence[Row], scorers: Sequence[str], recorder: RecordSource, run_id: str) -> RunData:
         """Read what the recorder knows of a run."""
+        checks = set(recorder.columns("calls", {"run_id": run_id, "purpose": PREFLIGHT})["call_id"])
         attempts = records(recorder.columns("attempts", {"run_id": run_id}))
+        attempts = [row for row in attempts if row["call_id"] not in checks]
         attempts.sort(key=lambda row: (row["started_at"], row["attempt"]))
         if not attempts:
             return cls(rows, [], [], scorers)
@@ -46,8 +49,9 @@ class RunData:
 
     @property
     def models(self) -> list[str]:
-        """Every model that was sent something, in the order in which that happened first."""
-        return list(dict.fromkeys(row["model"] for row in self.attempts))
+        """Every model that was sent something, in the order in which that happened first; then those from a cache."""
+        cached = [row["model"] for row in self.rows if row.get("cached")]
+        return list(dict.fromkeys([*(row["model"] for row in self.attempts), *cached]))
 
     @property
     def start(self) -> float:
@@ -79,6 +83,8 @@ def _model_row(data: RunData, model: str, away: int) -> dict[str, Any]:
     answered = [row for row in data.rows if row["status"] == "ok" and row.get("model") == model]
     good = [row for row in attempts if row["outcome"] == "ok"]
     calls, ok = (len({row["call_id"] for row in some}) for some in (attempts, good))  # an item of turns has several
+    cached = [row for row in answered if row.get("cached")]
+    calls, ok = calls + len(cached), ok + len(cached)
     return {
         "model": model,
         **_success(ok, calls),
@@ -86,7 +92,7 @@ def _model_row(data: RunData, model: str, away: int) -> dict[str, Any]:
         **_latency(row["latency_s"] for row in good),
         **_scores(answered, data.scorers),
         **{name: _known_sum(row[name] for row in good) for name in ("prompt_tokens", "completion_tokens")},
-        "cost_usd": _known_sum(row["cost_usd"] for row in attempts),
+        "cost_usd": _known_sum(row["cost_usd"] for row in [*attempts, *cached]),
     }
 
 

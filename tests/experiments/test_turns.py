@@ -9,13 +9,13 @@ from concurrent.futures import Future
 import pytest
 
 import routerlab as rl
-from routerlab.core.errors import ProviderUnavailableError
+from routerlab.core.errors import InvalidRequestError
 from routerlab.core.types import CompletionResponse
 from routerlab.experiments.datasets import load_dataset
 from routerlab.experiments.plan import Arm, ReplayPlan
 from routerlab.experiments.replay import Replay
 from routerlab.experiments.scorers import resolve_scorers
-from routerlab.session.results import CallResult
+from routerlab.session.results import AttemptRecord, CallResult
 
 ROWS = [{"id": "t", "turns": ["one", "two", "three"], "target": "answer 3"}]
 
@@ -53,9 +53,10 @@ class Model:
             "failovers": 1,
             "cost_usd": None if failed else self.prices[number - 1],
         }
+        attempt = AttemptRecord(row["call_id"], None, 1, "sim/a", "sim", "selected", 0.0, cost_usd=row["cost_usd"])
         if failed:
-            return CallResult(row["call_id"], spec, row, None, ProviderUnavailableError("down"))
-        return CallResult(row["call_id"], spec, row, CompletionResponse(text=f"answer {number}"))
+            return CallResult(row["call_id"], spec, row, None, InvalidRequestError("refused"), attempts=[attempt])
+        return CallResult(row["call_id"], spec, row, CompletionResponse(text=f"answer {number}"), attempts=[attempt])
 
 
 def replay(model, rows=ROWS, **options):
@@ -114,7 +115,8 @@ def test_an_items_own_parameters_are_sent_and_those_of_the_run_win():
     model = Model()
     rows = [{"prompt": "hi", "params": {"max_tokens": 5, "temperature": 1}}, {"prompt": "ho", "params": "no object"}]
     replay(model, rows, params={"temperature": 0})
-    assert [spec.params for spec in model.specs] == [{"max_tokens": 5, "temperature": 0}, {"temperature": 0}]
+    sent = {spec.messages[-1]["content"]: spec.params for spec in model.specs}
+    assert sent == {"hi": {"max_tokens": 5, "temperature": 0}, "ho": {"temperature": 0}}
     assert load_dataset(rows)[1].metadata == {"params": "no object"}
 
 
