@@ -113,7 +113,7 @@ def test_a_second_process_on_one_run_is_refused(server: SimulatedServer, tmp_pat
         time.sleep(0.01)
     second = started(server, tmp_path)
     begin(second)
-    out, err = second.communicate(timeout=30)
+    _, err = second.communicate(timeout=30)
     assert "StoreInUseError" in err
     assert str(first.pid) in err
     first.kill()
