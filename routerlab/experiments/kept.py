@@ -40,8 +40,6 @@ class KeptRun:
             self._budget.count(CallSpec(), attempt)
         ends = [row["ended_at"] for row in past.rows.values() if row.get("ended_at")]
         self._elapsed_s = max(0.0, max(ends) - (run["created_at"] or max(ends))) if ends else 0.0
-        if any(row["status"] == "ok" and row["text"] is None for row in past.rows.values()):
-            self.notes.append("texts were not kept (store_text=False)")
 
     @property
     def progress(self) -> Progress:

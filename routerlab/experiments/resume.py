@@ -19,6 +19,7 @@ __all__ = ["Past", "RunSource", "find_run", "read_past", "refuse_other"]
 
 _UNSENT = "cancelled"
 _SHOWN = 60
+_NO_TEXT = "the text was not kept (store_text=False)"
 
 
 class RunSource(Protocol):
@@ -164,6 +165,8 @@ def _take(
         return
     message = next((a["error_message"] for a in reversed(attempts) if a["error_message"]), call["error_type"])
     row = sheet.made(key, call, text, None if kind is Kind.OK else message, ok=kind is Kind.OK)
+    if kind is Kind.OK and text is None:
+        row["note"] = _NO_TEXT
     if kind in (Kind.OK, Kind.FAILED):
         past.rows[key] = row
         past.tried.pop(key, None)

@@ -111,14 +111,14 @@ def run_frame(rows: Sequence[Mapping[str, Any]], scorers: Iterable[str] = ()) ->
 
     Returns:
         ``prompt, text, target, score_<name>…, item_id, model, repeat, variant, status``, then the columns of ``calls``
-        and ``error_message``. ``status`` is ``ok``, ``failed`` or ``pending``.
+        ``error_message`` and ``note``. ``status`` is ``ok``, ``failed`` or ``pending``.
     """
     call = {column.name: column.type for column in TABLES["calls"].columns}
     types: dict[str, ColumnType] = {"prompt": "text", "text": "text", "target": "json"}
     types |= {f"score_{name}": "float" for name in scorers}
     types |= _RUN_FIRST
     types |= {name: kind for name, kind in call.items() if name not in types}
-    types["error_message"] = "text"
+    types |= {"error_message": "text", "note": "text"}
     return to_frame({name: [row.get(name) for row in rows] for name in types}, types)
 
 

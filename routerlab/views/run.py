@@ -185,7 +185,7 @@ class Run(Analysis):
     @property
     def df(self) -> pd.DataFrame:
         """One row per item, arm and repeat: ``prompt, text, target, score_<name>…, item_id, model, repeat, variant,
-        status``, then the columns of ``lab.calls()`` and ``error_message``. Rows not reached are ``pending``."""
+        status``, the columns of ``lab.calls()``, ``error_message`` and ``note``. Rows not reached are ``pending``."""
         from routerlab.views.frames import run_frame
 
         frame = run_frame(self.engine.rows(), self.scorers)

@@ -1,4 +1,4 @@
-"""``kill -9`` at any moment of a run, then the same call again: nothing finished is lost, nothing finished is paid twice."""
+"""``kill -9`` at any moment of a run, then the same call again: nothing finished is lost or paid twice."""
 
 from __future__ import annotations
 
@@ -54,8 +54,7 @@ def started(server: SimulatedServer, folder: Path, **options: Any) -> subprocess
     asked = json.dumps([{"providers": {"sim": provider}}, ITEMS, options])
     command, environment = [sys.executable, "-c", RUN, asked], os.environ | {"PYTHONPATH": str(REPOSITORY)}
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    process = subprocess.Popen(command, cwd=folder, env=environment, text=True, **pipes)
-    return process
+    return subprocess.Popen(command, cwd=folder, env=environment, text=True, **pipes)
 
 
 def begin(process: subprocess.Popen[str]) -> None:

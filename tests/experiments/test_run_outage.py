@@ -17,7 +17,7 @@ from routerlab.session.results import CallResult
 
 
 class World:
-    """Models behind real breakers that answer within a second of virtual time; `down(model, item, now)` says when not."""
+    """Models behind real breakers, a second of virtual time an answer; `down(model, item, now)` says when not."""
 
     def __init__(self, loop, down):
         self.loop, self.down = loop, down
