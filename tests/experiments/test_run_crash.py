@@ -1,4 +1,4 @@
-"""``kill -9`` at any moment of a run, then the same call again: nothing finished is lost or paid twice."""
+"""Runs that are killed or interrupted: nothing finished is lost or sent again; the simulated server counts."""
 
 from __future__ import annotations
 
