@@ -40,15 +40,20 @@ if TYPE_CHECKING:
     from routerlab.experiments.judge import judge
     from routerlab.lab import Lab
     from routerlab.session.nested import allow_nested_loops
+    from routerlab.views.opened import open_run
+    from routerlab.views.outcomes import Outcomes, load_outcomes
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "Dataset": "routerlab.experiments.datasets",
     "Lab": "routerlab.lab",
+    "Outcomes": "routerlab.views.outcomes",
     "allow_nested_loops": "routerlab.session.nested",
     "judge": "routerlab.experiments.judge",
     "load_dataset": "routerlab.experiments.datasets",
+    "load_outcomes": "routerlab.views.outcomes",
+    "open_run": "routerlab.views.opened",
 }
 
 __all__ = [
@@ -67,6 +72,7 @@ __all__ = [
     "LeaseLostError",
     "ModelNotFoundError",
     "NoModelAvailableError",
+    "Outcomes",
     "ProviderUnavailableError",
     "QuotaExceededError",
     "RateLimitError",
@@ -80,6 +86,8 @@ __all__ = [
     "allow_nested_loops",
     "judge",
     "load_dataset",
+    "load_outcomes",
+    "open_run",
 ]
 
 

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from routerlab.core.errors import RouterLabError
-from routerlab.core.redact import Redactor
+from routerlab.core.redact import Private, Redactor
 from routerlab.session.closing import close_forgotten, close_with
 from routerlab.session.config import LabConfig, load_config
 from routerlab.session.recorder import Recorder
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from routerlab.experiments.traffic import Traffic
     from routerlab.simulation.faults import FaultController
     from routerlab.views.breaker import Breaker
+    from routerlab.views.comparison import Comparison
     from routerlab.views.dashboard import Dashboard
     from routerlab.views.explanation import Explanation
     from routerlab.views.reply import EmbeddingReply, Reply
@@ -61,6 +62,7 @@ class Lab:
         drop_params: bool | None = None,
         seed: int | None = None,
     ) -> None:
+        config = Private(config) if isinstance(config, Mapping) else config  # tracebacks may show variables
         overrides = {
             "store": None if isinstance(store, bool) else store if store is None else str(store),
             "store_text": store_text,
@@ -273,12 +275,19 @@ class Lab:
         dataset: Dataset | Any,
         models: Sequence[str] | None = None,
         *,
+        variants: Mapping[str, Mapping[str, Any]] | None = None,
         pool: str | None = None,
-        scorers: Any = (),
+        scorers: Any = None,
         concurrency: int = 8,
         repeats: int = 1,
         budget_usd: float | None = None,
+        allow_unknown_prices: bool = False,
+        dry_run: bool = False,
         name: str | None = None,
+        fresh: bool = False,
+        cache: bool = False,
+        preflight: bool = True,
+        give_up_after: float | str = "30m",
         system: str | None = None,
         stream: bool = False,
         deadline: float | str | None = None,
@@ -290,12 +299,24 @@ class Lab:
         Args:
             dataset: from `routerlab.load_dataset`; a list or a DataFrame works too.
             models: ``provider/model`` each; every item is pinned to each of them. None: the pool routes.
+            variants: by name, ways to ask beside `models`: ``{"terse": {"model": …, "system": …, "prompt": "{prompt} In
+                one word.", "temperature": 0}}``.
             pool: which pool routes, where no models are given; None: the one for chat.
-            scorers: ``"exact"``, ``"contains"``, ``"numeric"``, `routerlab.experiments.scorers.regex`, functions.
+            scorers: ``"exact"``, ``"contains"``, ``"numeric"``, `routerlab.experiments.scorers.regex`, functions. None:
+                ``"asserts"`` where the items carry assertions of their own, else none.
             concurrency: calls in flight at most.
             repeats: how often each item is sent to each model.
-            budget_usd: stop once this much is spent.
-            name: of the run; made up and shown where none is given.
+            budget_usd: what all attempts together may cost; the most that a call may cost is reserved before it.
+            allow_unknown_prices: with a budget, let models without a known price count as free.
+            dry_run: only estimate calls and cost; nothing is sent.
+            name: of the run; made up and shown where none is given. A run of this name that is kept goes on: what is
+                finished costs nothing again. Other items or parameters under its name are an error.
+            fresh: begin anew, and pay again, where a run of this name is kept.
+            cache: answer what was asked before, word for word, from ``.routerlab/cache.db``.
+            preflight: make one small call to each model first, and end at once where the key, the model's name or a
+                parameter is refused.
+            give_up_after: without an answer of its model for so long (seconds, or ``"30m"``), what is left for that
+                model stays pending; until then its items wait.
             system: a system message for items without one.
             stream: ask for answers piece by piece, so that the time to the first token is measured.
             deadline: for each call, all attempts and waits included: seconds, or ``"30s"``.
@@ -304,14 +325,19 @@ class Lab:
 
         Returns:
             The run: ``df``, ``summary()``, ``plot()``, ``report()``. An interrupt stops it and returns what it has.
+            With `dry_run` an estimate: ``df``, ``calls``, ``cost_usd``.
         """
         from routerlab.views.progress import watch
-        from routerlab.views.start import start_replay
+        from routerlab.views.start import estimate_replay, start_replay
 
         options = {"scorers": scorers, "concurrency": concurrency, "repeats": repeats, "budget_usd": budget_usd}
         options |= {"name": name, "system": system, "stream": stream, "deadline_s": limit_s(deadline)}
+        options |= {"pool": pool, "variants": variants, "fresh": fresh, "cache": cache, "preflight": preflight}
+        options |= {"allow_unknown_prices": allow_unknown_prices, "give_up_after_s": limit_s(give_up_after)}
+        if dry_run:
+            return estimate_replay(self._live, dataset, models, params=params, options=options)  # type: ignore[return-value] # all others get a run
         keep = not self._no_store
-        run = start_replay(self._live, dataset, models, pool=pool, params=params, options=options, keep=keep)
+        run = start_replay(self._live, dataset, models, params=params, options=options, keep=keep)
         return watch(run) if wait else run
 
     async def areplay(self, dataset: Dataset | Any, models: Sequence[str] | None = None, **options: Any) -> Run:
@@ -323,6 +349,52 @@ class Lab:
     def score(self, run: Run, scorers: Any, *, budget_usd: float | None = None) -> Run:
         """`Run.score`, with judges of this lab: for a run of another one, or of the past."""
         return run.score(scorers, budget_usd=budget_usd, session=self._session)
+
+    def compare(
+        self,
+        dataset: Dataset | Any,
+        models: Sequence[str],
+        *,
+        margin: float = 0.05,
+        scorer: str | None = None,
+        **options: Any,
+    ) -> Comparison:
+        """Send a dataset to several models and say which is better: `replay` and its ``compare`` in one.
+
+        Args:
+            dataset, models, options: as for `replay`; the comparison's ``run`` is the run itself.
+            margin, scorer: as for ``run.compare``.
+
+        Raises:
+            ConfigurationError: as for ``run.compare``; it is told before anything is sent.
+        """
+        from routerlab.views.start import check_compare
+
+        check_compare(models, margin, scorer, options.get("scorers"))
+        run = self.replay(dataset, models, **{**options, "wait": True})
+        return run.compare(margin=margin, scorer=scorer)
+
+    async def acompare(
+        self,
+        dataset: Dataset | Any,
+        models: Sequence[str],
+        *,
+        margin: float = 0.05,
+        scorer: str | None = None,
+        **options: Any,
+    ) -> Comparison:
+        """`compare`, to be awaited in any event loop."""
+        from routerlab.views.start import check_compare
+
+        check_compare(models, margin, scorer, options.get("scorers"))
+        run = await self.areplay(dataset, models, **options)
+        return run.compare(margin=margin, scorer=scorer)
+
+    def runs(self) -> pd.DataFrame:
+        """One row per run that is kept, oldest first: ``name, kind, status, dataset, variants, created_at, run_id``."""
+        from routerlab.views.opened import runs_frame
+
+        return runs_frame(self._session.recorder, keep=not self._no_store)
 
     def traffic(
         self, rate: str | float = "3/s", *, prompts: Sequence[str] | None = None, seed: int = 0, **options: Any

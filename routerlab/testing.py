@@ -1,4 +1,4 @@
-"""For tests: a clock that is moved by hand, a world on a virtual clock, and a check for strategies of one's own."""
+"""For tests: a clock moved by hand, a world on a virtual clock, checks for one's own connectors and strategies."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from typing import Any
 from routerlab.core.chance import Chance
 from routerlab.core.strategies import Feedback, Ranked, Strategy
 from routerlab.core.types import CompletionRequest, Limits, ModelSnapshot, Price
+from routerlab.simulation.connector_check import check_connector
 from routerlab.simulation.plays import Play
 from routerlab.simulation.virtual import VirtualWorld
 
-__all__ = ["ManualClock", "Play", "VirtualWorld", "check_strategy"]
+__all__ = ["ManualClock", "Play", "VirtualWorld", "check_connector", "check_strategy"]
 
 _MODELS = ("a/one", "a/two", "b/three", "c/four")
 _DRAWS = 200

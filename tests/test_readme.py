@@ -1,6 +1,8 @@
 """The README is run: its ten lines, its connectors, its configuration."""
 
+import ast
 import asyncio
+import json
 import re
 from pathlib import Path
 
@@ -8,7 +10,6 @@ import pytest
 
 import routerlab as rl
 from routerlab.core.errors import CircuitOpenError
-from routerlab.core.types import CompletionRequest
 from routerlab.simulation.server import SimulatedServer
 
 ROOT = Path(__file__).parents[1]
@@ -44,34 +45,36 @@ def test_the_ten_lines_print_what_the_readme_shows(capsys, monkeypatch):
 
 
 def test_the_configuration_is_accepted(tmp_path, monkeypatch):
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-made-up-for-the-test")
+    for name in ("OPENAI", "ANTHROPIC"):
+        monkeypatch.setenv(f"{name}_API_KEY", "sk-made-up-for-the-test")
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "lab.yaml"
     path.write_text(block("yaml", "inhouse"), encoding="utf-8")
     with rl.Lab(path) as lab:
-        assert lab.models == ["openai/gpt-4o-mini", "inhouse/llama-3.1-8b"]
+        assert lab.models == ["openai/gpt-4o-mini", "anthropic/claude-haiku-4-5", "inhouse/llama-3.1-8b"]
         assert lab.explain("hello").chosen == "openai/gpt-4o-mini"
 
 
-def test_the_connector_answers(tmp_path):
-    names = {}
-    exec(compile(block("python", "class Echo"), "README.md", "exec"), names)  # noqa: S102
+def test_the_promptfoo_file_is_read(tmp_path):
+    (tmp_path / "polite.txt").write_text("Please name the capital of {{country}}.")
+    (tmp_path / "suite.yaml").write_text(block("yaml", "defaultTest"), encoding="utf-8")
+    dataset = rl.load_dataset(tmp_path / "suite.yaml")
+    assert [item.id for item in dataset] == ["t1v1p1", "t1v1p2", "t1v2p1", "t1v2p2"]
+    assert dataset[3].prompt == "Please name the capital of Peru."
 
-    class Loud(names["Echo"]):
-        async def _request_with_retry(self, method, path, **kwargs):
-            import httpx
 
-            assert (method, path) == ("POST", "/echo")
-            return httpx.Response(200, json={"text": kwargs["json"]["text"].upper()})
+def test_the_connector_is_short_and_keeps_every_rule():
+    code = block("python", "class House")
+    assert len([line for line in code.splitlines() if line.strip()]) < 30
+    names = {"__name__": "readme"}
+    exec(compile(code, "README.md", "exec"), names)  # noqa: S102
+    exec(compile(block("python", "check_connector(House)"), "README.md", "exec"), names)  # noqa: S102
 
-    async def talk():
-        connector = Loud("echo", {"base_url": "http://127.0.0.1:9"})
-        request = CompletionRequest("c1", "chat-completion", "any", ({"role": "user", "content": "hello"},))
-        pieces = [delta.text async for delta in connector.stream(request)]
-        await connector.close()
-        return pieces
 
-    assert asyncio.run(talk()) == ["HELLO", ""]
+def test_the_connector_of_the_third_notebook_is_the_same():
+    notebook = json.loads((ROOT / "notebooks" / "03_your_own_connector.ipynb").read_text(encoding="utf-8"))
+    cells = ["".join(cell["source"]) for cell in notebook["cells"]]
+    assert block("python", "class House").strip() in cells
 
 
 def test_the_mixins_combine_as_shown():
@@ -117,3 +120,11 @@ def test_the_example_provider_works_as_shipped():
 def test_every_file_that_the_readme_links_to_is_there():
     for target in re.findall(r"\]\(([^)#]+)\)", README):
         assert (ROOT / target).is_file(), target
+
+
+def test_a_stream_that_breaks_is_carried_on_as_the_readme_says(capsys: pytest.CaptureFixture[str]) -> None:
+    with rl.Lab.demo() as lab:
+        exec(block("python", "cut_streams"), {"lab": lab})  # noqa: S102 - the README's own words
+    text, parts = capsys.readouterr().out.strip().splitlines()
+    assert [model for model, _ in ast.literal_eval(parts)] == ["sim/alpha", "sim/beta"]
+    assert sum(length for _, length in ast.literal_eval(parts)) == len(text)

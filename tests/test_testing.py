@@ -32,4 +32,4 @@ def test_sleeping_lets_time_pass_and_others_run() -> None:
 
 
 def test_what_is_public() -> None:
-    assert testing.__all__ == ["ManualClock", "Play", "VirtualWorld", "check_strategy"]
+    assert testing.__all__ == ["ManualClock", "Play", "VirtualWorld", "check_connector", "check_strategy"]

@@ -1,7 +1,8 @@
 """Chance that can be repeated: a tiny generator, seeded by what it is for.
 
 One is made for each call and step (``Chance(seed, call_id, step)``), so that concurrency and the order of calls change
-nothing. Making one costs a few microseconds; the numbers are the same in every Python version.
+nothing. Most choices draw nothing, so the seed is worked out with the first draw. The numbers are the same in every
+Python version.
 
 Source: SplitMix64, Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014.
 """
@@ -33,17 +34,16 @@ class Chance:
     False
     """
 
-    __slots__ = ("_state",)
+    __slots__ = ("_parts", "_state")
 
     def __init__(self, *parts: int | str) -> None:
-        state = 0
-        for part in parts:
-            state = _mix(((state ^ _word(part)) + _GOLDEN) & _MASK)
-        self._state = state
+        self._parts = parts
+        self._state: int | None = None  # nothing drawn yet
 
     def bits(self) -> int:
         """The next 64 random bits, as a whole number."""
-        self._state = (self._state + _GOLDEN) & _MASK
+        state = _seed(self._parts) if self._state is None else self._state
+        self._state = (state + _GOLDEN) & _MASK
         return _mix(self._state)
 
     def random(self) -> float:
@@ -82,6 +82,13 @@ class Chance:
     def exponential(self, mean: float) -> float:
         """A waiting time: the gap between two arrivals that know nothing of each other."""
         return -mean * math.log(1.0 - self.random())
+
+
+def _seed(parts: Sequence[int | str]) -> int:
+    state = 0
+    for part in parts:
+        state = _mix(((state ^ _word(part)) + _GOLDEN) & _MASK)
+    return state
 
 
 def _word(part: int | str) -> int:

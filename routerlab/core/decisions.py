@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from routerlab.core.chance import Chance
+from routerlab.core.moves import Clocks
 from routerlab.core.policy import PoolPolicy
 from routerlab.core.record import record
 from routerlab.core.strategies import Feedback, Ranked, Request, Strategy
@@ -28,6 +29,9 @@ class Pool:
         self.models = tuple(models)
         self.strategy = strategy
         self.policy = policy or PoolPolicy()
+        self.whole_clocks = Clocks(
+            self.policy.timeouts.connect, self.policy.timeouts.request
+        )  # of a reply in one piece
         self.memory: Any = None
 
     def learn(self, event: Feedback) -> None:
@@ -92,18 +96,17 @@ def decide(
         min_window: tokens; a context window up to this size has proved too small.
         pinned: the caller chose the model.
     """
-    excluded = {s.model: why_not(request, s, tried=tried, min_window=min_window) for s in snapshots}
-    eligible = [snapshot for snapshot in snapshots if not excluded[snapshot.model]]
+    reasons = [why_not(request, snapshot, tried=tried, min_window=min_window) for snapshot in snapshots]
+    eligible = [snapshot for snapshot, reason in zip(snapshots, reasons, strict=True) if not reason]
     rng = Chance(seed, request.call_id, step)
     ranking, strategy = _rank(request, pool, eligible, rng, first=step == 0, pinned=pinned)
     scores = {ranked.model: ranked.score for ranked in ranking}
-    candidates = tuple(
-        Candidate(s.model, s.score if scores.get(s.model) is None else scores[s.model], not reason, reason)
-        for s in snapshots
-        for reason in (excluded[s.model],)
-    )
+    candidates = []
+    for snapshot, reason in zip(snapshots, reasons, strict=True):
+        score = scores.get(snapshot.model)
+        candidates.append(Candidate(snapshot.model, snapshot.score if score is None else score, not reason, reason))
     first = ranking[0] if ranking else Ranked("", None, 0.0)
-    return Decision(step, first.model or None, first.probability, strategy, seed, candidates)
+    return Decision(step, first.model or None, first.probability, strategy, seed, tuple(candidates))
 
 
 def _rank(
@@ -118,7 +121,7 @@ def _rank(
             if snapshot.probe_free:
                 return [Ranked(snapshot.model, snapshot.score, 1.0)], "probe"
     ranking = pool.strategy.rank(request, eligible, pool.memory, rng)
-    if not ranking or ranking[0].model not in {snapshot.model for snapshot in eligible}:
+    if not ranking or ranking[0].model not in [snapshot.model for snapshot in eligible]:
         raise ValueError(f"strategy {pool.strategy.name!r} must rank the candidates that it is given, not {ranking!r}")
     return ranking, pool.strategy.name
 
@@ -127,7 +130,13 @@ def why_not(request: Request, snapshot: ModelSnapshot, *, tried: Collection[str]
     """Why a model cannot serve this request now, in words; empty where it can."""
     if snapshot.model in tried:
         return "had its turn"
-    return unfit(request, snapshot, min_window=min_window) or shut(snapshot) or _cooling(snapshot)
+    if snapshot.features is not None or snapshot.context_window is not None:
+        misfit = unfit(request, snapshot, min_window=min_window)
+        if misfit:
+            return misfit
+    if snapshot.breaker == "closed" and not snapshot.out_because and snapshot.cooling_until <= snapshot.at:
+        return ""  # the usual case, without two calls more
+    return shut(snapshot) or _cooling(snapshot)
 
 
 def unfit(request: Request, snapshot: ModelSnapshot, *, min_window: int = 0) -> str:

@@ -196,7 +196,11 @@ _QUOTA_CODES = (
     "quota_exceeded",
     "billing_error",
 )
-_QUOTA_WORDS = ("credit balance is too low",)  # Anthropic, with a 400
+_QUOTA_WORDS = (
+    "credit balance is too low",
+    "enable billing on your",
+    "api calls / month",
+)  # Anthropic, Google …
 _KEY_CODES = ("api_key_invalid", "api_key_expired", "invalid_api_key")  # Google, with a 400
 _CONTEXT_CODES = ("context_length_exceeded", "string_above_max_length", "context_window_exceeded", "request_too_large")
 _CONTEXT_WORDS = (
@@ -208,7 +212,7 @@ _CONTEXT_WORDS = (
     "input token count",
 )
 _FILTER_CODES = ("content_filter", "content_policy_violation", "responsibleaipolicyviolation", "moderation_blocked")
-_FILTER_WORDS = ("requires moderation", "input was flagged")  # OpenRouter, with a 403
+_FILTER_WORDS = ("requires moderation", "input was flagged", "content filter")  # OpenRouter (403), Anthropic (400)
 _MODEL_CODES = ("model_not_found", "deploymentnotfound", "model_not_available", "unknown_model", "not_found_error")
 _OVERLOAD_CODES = (
     "overloaded",
@@ -248,7 +252,7 @@ def _read(error: ProviderError) -> Verdict:
 
 
 def _by_request(code: str, message: str, status: int) -> Verdict:
-    if _any(code, _FILTER_CODES):
+    if _any(code, _FILTER_CODES) or _any(message.lower(), _FILTER_WORDS):
         return _FILTER
     if status == 413 or _any(code, _CONTEXT_CODES) or _any(message.lower(), _CONTEXT_WORDS):
         return _CONTEXT

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 
 from routerlab.core.errors import ConfigurationError
@@ -19,6 +18,12 @@ FEATURES = {
 """The features that a request may need, and what a model with them does."""
 
 _USUAL = {"system"}
+
+
+def _close(name: str) -> list[str]:
+    from difflib import get_close_matches  # costs more to import than all of this package
+
+    return get_close_matches(name, FEATURES, 1, cutoff=0.8)
 
 
 def read_features(names: Sequence[str]) -> frozenset[str]:
@@ -44,7 +49,7 @@ def read_features(names: Sequence[str]) -> frozenset[str]:
     lacking = {name[1:] for name in names if name.startswith("-")}
     listed = {name for name in names if not name.startswith("-")}
     for name in sorted(lacking | listed):
-        near = [] if name in FEATURES else difflib.get_close_matches(name, FEATURES, 1, cutoff=0.8)
+        near = [] if name in FEATURES else _close(name)
         if near or (name in lacking and name not in FEATURES):
             hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(FEATURES)}"
             raise ConfigurationError(f"unknown feature {name!r}; {hint}")

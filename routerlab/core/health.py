@@ -6,12 +6,12 @@ connector authors, never a second count of the same calls.
 
 from __future__ import annotations
 
-from bisect import insort
 from collections.abc import Iterable, Sequence
 from dataclasses import field
 
 from routerlab.core.breaker import BreakerConfig, CircuitBreaker, CircuitState, Permit, Transition
 from routerlab.core.failures import Count, Ejection, ProviderError, Verdict
+from routerlab.core.quality import LatencyTarget, quality
 from routerlab.core.record import record
 from routerlab.core.types import Limits, ModelSnapshot, Price
 from routerlab.core.window import RollingWindow
@@ -20,44 +20,8 @@ __all__ = ["Health", "HealthEvent", "LatencyTarget", "ModelSettings", "quality"]
 
 _COOLING_FIRST_S = 1.0  # after a 429 that does not say how long; doubled for each further one in a row
 _COOLING_MAX_S = 60.0
-_FROZEN_AT = 20  # successes after which an automatic latency target stays as it is
-
-
-def quality(target_s: float, seconds: float) -> float:
-    """How good a success was, 0…1, higher is better: ``target / (target + t)``.
-
-    >>> quality(2.0, 2.0)
-    0.5
-    """
-    total = target_s + seconds
-    return target_s / total if total > 0 else 0.5  # no time at all is what was aimed at
-
-
-class LatencyTarget:
-    """The latency that scores 0.5: given, or the running median of the first successes, frozen at the 20th.
-
-    Args:
-        fixed: seconds; None: found out (``auto``).
-    """
-
-    def __init__(self, fixed: float | None = None) -> None:
-        self.seconds = fixed
-        self._seen: list[float] | None = [] if fixed is None else None
-
-    @property
-    def frozen(self) -> bool:
-        """Whether it will stay as it is."""
-        return self._seen is None
-
-    def observe(self, seconds: float) -> float:
-        """Take in one success; returns the target that it is measured by."""
-        if self._seen is not None:
-            insort(self._seen, seconds)
-            middle = len(self._seen) // 2
-            self.seconds = self._seen[middle] if len(self._seen) % 2 else sum(self._seen[middle - 1 : middle + 1]) / 2
-            if len(self._seen) >= _FROZEN_AT:
-                self._seen = None
-        return self.seconds or 0.0
+_CLOSED, _OPEN, _HALF_OPEN = CircuitState.CLOSED, CircuitState.OPEN, CircuitState.HALF_OPEN
+_NEUTRAL, _FAILURE = Count.NEUTRAL, Count.FAILURE
 
 
 @record
@@ -112,6 +76,9 @@ class _Model:
         self.cooling_until = 0.0
         self.cooling_streak = 0
         self.remaining: Limits | None = None
+        self.remaining_at = 0.0
+        self.seen: ModelSnapshot | None = None  # the latest, while nothing but the time has changed since
+        self.seen_until = 0.0  # when the first sample behind it gets too old
 
 
 class Health:
@@ -132,19 +99,26 @@ class Health:
         return [self.snapshot(model, now) for model in models]
 
     def snapshot(self, model: str, now: float) -> ModelSnapshot:
-        """What routing sees of one model."""
+        """What routing sees of one model; while nothing happens to it, the same object with its time moved on."""
         state = self._models[model]
+        seen = state.seen
+        if seen is not None and seen.at <= now <= state.seen_until and not self._out:
+            seen.at = now
+            return seen
+        return self._look(state, now)
+
+    def _look(self, state: _Model, now: float) -> ModelSnapshot:
         settings, breaker = state.settings, state.breaker
         samples, latencies = state.quality.count(now), state.latency.count(now)
         position = breaker.state(now)
         out = self._is_out(settings, now)
-        return ModelSnapshot(
-            model,
+        snapshot = ModelSnapshot(
+            settings.model,
             settings.provider,
             now,
             position._value_,  # `value` is a property written in Python before 3.12
-            breaker.remaining(now) if position is CircuitState.OPEN else 0.0,
-            position is CircuitState.HALF_OPEN and breaker.free_probe_slots(now) > 0,
+            breaker.remaining(now) if position is _OPEN else 0.0,
+            position is _HALF_OPEN and breaker.free_probe_slots(now) > 0,
             state.in_flight,
             state.quality.score(now) if samples else None,
             state.latency.average(now) if latencies else None,
@@ -158,7 +132,15 @@ class Health:
             out.because if out else "",
             out.until if out else None,
             settings.prefill,
+            state.remaining_at,
         )
+        if position is _CLOSED and state.cooling_until <= now:  # what else moves with the time
+            state.seen, state.seen_until = snapshot, min(state.quality.steady_until, state.latency.steady_until)
+        return snapshot
+
+    def standing(self, model: str, now: float) -> tuple[str, float | None]:
+        """One model's breaker state and `score`: what the record of an attempt notes."""
+        return self._models[model].breaker.state(now)._value_, self.score(model, now)
 
     def score(self, model: str, now: float) -> float | None:
         """The EWMA score of one model; None without samples."""
@@ -201,6 +183,7 @@ class Health:
         permit = state.breaker.try_acquire(now, lease_s)
         if permit is None:
             return None, []
+        state.seen = None
         state.in_flight += 1
         return permit, self._moved(state, permit.transition)
 
@@ -229,8 +212,11 @@ class Health:
         if permit.settled:
             return []
         state = self._models[model]
+        state.seen = None
         state.in_flight -= 1
-        state.remaining = limits or (error.limits if error else None) or state.remaining
+        said = limits or (error.limits if error else None)
+        if said is not None:
+            state.remaining, state.remaining_at = said, now
         events = self._count(state, permit, verdict, latency_s, now)
         if error is not None:
             events += self._cool(state, verdict, error, now) + self._eject(state, verdict, error, now)
@@ -239,10 +225,10 @@ class Health:
     def _count(
         self, state: _Model, permit: Permit, verdict: Verdict, latency_s: float, now: float
     ) -> list[HealthEvent]:
-        if verdict.count is Count.NEUTRAL:
+        if verdict.count is _NEUTRAL:
             state.breaker.release(permit, now)
             return []
-        if verdict.count is Count.FAILURE:
+        if verdict.count is _FAILURE:
             state.quality.record(0.0, False, now)
             return self._moved(state, state.breaker.record_failure(permit, now))
         state.quality.record(quality(state.settings.target.observe(latency_s), latency_s), True, now)
@@ -252,7 +238,7 @@ class Health:
 
     def _cool(self, state: _Model, verdict: Verdict, error: ProviderError, now: float) -> list[HealthEvent]:
         """A rate limit, or an outage that names its end, keeps a model out; a shorter value shortens nothing."""
-        if not (verdict.cools or verdict.count is Count.FAILURE):
+        if not (verdict.cools or verdict.count is _FAILURE):
             return []
         was_cooling = state.cooling_until > now
         seconds = error.retry_after_s or 0.0
@@ -292,7 +278,7 @@ class Health:
             raise KeyError(name)
         events = []
         for state in states:
-            settings = state.settings
+            settings, state.seen = state.settings, None
             gone = [self._out.pop(key, None) for key in (settings.model, settings.provider)]
             state.cooling_until, state.cooling_streak = 0.0, 0
             if any(gone):
@@ -303,11 +289,13 @@ class Health:
     def open_breaker(self, model: str, now: float) -> list[HealthEvent]:
         """Open a model's breaker by hand, for a full timeout."""
         state = self._models[model]
+        state.seen = None
         return self._moved(state, state.breaker.force_open(now))
 
     def close_breaker(self, model: str, now: float) -> list[HealthEvent]:
         """Close a model's breaker by hand."""
         state = self._models[model]
+        state.seen = None
         return self._moved(state, state.breaker.force_close(now))
 
     def _moved(self, state: _Model, transition: Transition | None) -> list[HealthEvent]:

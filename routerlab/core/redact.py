@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
@@ -28,6 +29,19 @@ _GENERIC = re.compile(
 _SIGNS = (
     *("bearer", "basic", "apikey", "api-key", "api_key", "accesstoken", "access-token", "access_token"),
     *("sk-", "pk-", "rk-", "gsk_", "hf_", "r8_", "xai-", "pplx-", "nvapi-", "aiza", "eyj"),
+)
+
+_NAMED = {"amp": "&", "lt": "<", "gt": ">", "quot": '"', "apos": "'"}
+_ESCAPES = "\\%&"
+"""What an escape begins with, in JSON, URLs and HTML."""
+_ESCAPED_CHARS = 16  # of one escaped character, at most, or almost always
+_BACKSLASH = r"(?:\\|%(?:25)*5c)"
+_ESCAPE = re.compile(
+    rb"%(?:25)*([\da-f]{2})|\\+u([\da-f]{4})|&(?:amp;)*(?:#0*(\d{1,7})|#x0*([\da-f]{1,6})|(amp|lt|gt|quot|apos));",
+    re.IGNORECASE,
+)
+_OPEN_ESCAPE = re.compile(
+    rf"(?:{_BACKSLASH}+(?:u[\da-f]{{0,3}})?|%(?:25)*[\da-f]?|&(?:amp;)*[#\w]{{0,9}})\Z", re.IGNORECASE
 )
 
 
@@ -95,10 +109,10 @@ class Redactor:
     """Replaces secrets in texts by ``***``, whatever form they come in.
 
     Args:
-        secrets: keys, tokens, passwords. Each is found as it is, URL-quoted, in HTML, in JSON (within JSON, too) and in
-            base64 (both alphabets, at any offset, so inside ``Basic …`` too), in any case. Of four to seven
-            characters it is replaced only where it stands alone; a shorter one is no secret. Of `Secrets` later ones
-            are known, too.
+        secrets: keys, tokens, passwords. Each is found as it is and escaped for URLs, HTML or JSON (once, or again),
+            and so is its base64 (both alphabets, at any offset, so inside ``Basic …`` too), in any case. Of four to
+            seven characters it is replaced only where it stands alone; a shorter one is no secret. Of `Secrets` later
+            ones are known, too.
 
     >>> redact = Redactor(["correct-horse"]).redact
     >>> redact("no such key: correct-horse")
@@ -115,13 +129,14 @@ class Redactor:
 
     def _learn(self) -> None:
         version = self._secrets.version
-        found = {pattern: literal for secret in self._secrets for literal, pattern in _forms(secret)}
-        forms = sorted(found, key=len, reverse=True)
-        self._longest = max(map(len, forms), default=0)
-        self._signs = tuple({_sign(literal) for literal in found.values()})
-        self._pattern = re.compile("|".join(forms), re.IGNORECASE)
-        self._forms = _by_beginning(found.values())
-        self._begin = re.compile(f"[{''.join(map(re.escape, self._forms))}]" if self._forms else "(?!)", re.IGNORECASE)
+        forms = {form: pattern for secret in self._secrets for form, pattern in _forms(secret)}
+        longest_first = sorted(forms, key=len, reverse=True)
+        self._longest = _ESCAPED_CHARS * max(map(len, forms), default=0)
+        self._signs = tuple({_sign(form) for form in forms})
+        self._pattern = re.compile("|".join(map(forms.__getitem__, longest_first)), re.IGNORECASE)
+        self._forms = _by_beginning(forms)
+        first = "".join(char or _ESCAPES for char in self._forms)
+        self._begin = re.compile(f"[{re.escape(first)}]" if first else "(?!)", re.IGNORECASE)
         self._version = version  # last: another thread may be reading
 
     def mask(self, text: str) -> str:
@@ -146,7 +161,7 @@ class Redactor:
         """
         if self._version != self._secrets.version:
             self._learn()
-        start = max(0, len(text) - 4 * self._longest)  # a beginning is no longer, backslashes and all
+        start = max(0, len(text) - self._longest)  # a beginning is no longer
         for match in self._pattern.finditer(text, start) if any(map(_lower(text).__contains__, self._signs)) else ():
             if match.end() == len(text) or self._could_grow(text[match.start() :]):
                 return match.start()
@@ -158,7 +173,7 @@ class Redactor:
         return len(text)
 
     def _could_grow(self, text: str) -> bool:
-        plain = _lower(text).replace("\\", "")
+        plain = _plain(text, cut=True)
         forms = self._forms.get(plain[:1], ())
         return any(form.startswith(plain) and (form != plain or len(form) < _LONG) for form in forms)
 
@@ -194,44 +209,81 @@ def _lower(text: str) -> str:
     return text.lower()
 
 
+def _plain(text: str, *, cut: bool = False) -> str:
+    """``text`` in lower case, with nothing escaped any more; of one that was cut, without a last half escape."""
+    if "\\" in text or "%" in text or "&" in text:
+        text = _OPEN_ESCAPE.sub("", text) if cut else text
+        data = _ESCAPE.sub(_unescaped, text.encode(errors="replace"))
+        data = _ESCAPE.sub(_unescaped, data)  # JSON in a URL, HTML in JSON
+        text = data.decode(errors="ignore").replace("\\", "")
+    return _lower(text)
+
+
+def _unescaped(match: re.Match[bytes]) -> bytes:
+    byte, unit, decimal, hexadecimal, name = match.groups()
+    if byte:
+        return bytes([int(byte, 16)])
+    if name:
+        return _NAMED[name.decode().lower()].encode()
+    code = int(decimal) if decimal else int(unit or hexadecimal, 16)
+    return chr(min(code, sys.maxunicode)).encode(errors="replace")
+
+
 def _forms(secret: str) -> Iterator[tuple[str, str]]:
-    """The forms in which one secret may appear: what such a text must contain, and the pattern that finds it."""
+    """The forms in which one secret may appear, none of them escaped, each with the pattern that finds it."""
     secret = secret.strip()
     if len(secret) < _SHORT:
         return
     if len(secret) < _LONG:
         yield secret, rf"(?<!\w){re.escape(secret)}(?!\w)"
         return
-    import json
-    from html import escape
-    from urllib.parse import quote, quote_plus
-
-    queried = quote_plus(secret, safe="/?:@!$'()*,")  # as aiohttp writes a query, and servers repeat it
-    quoted = quote(secret, safe=""), quote(secret), quote_plus(secret), queried
-    for form in {secret, json.dumps(secret)[1:-1], escape(secret), *quoted}:
+    for form in {secret, secret.replace(" ", "+")}:  # the second in a query
         yield form, _escapable(form)
     for form in _base64_forms(secret.encode()):
         yield form, _escapable(form) + r"[\w+/-]?=*"  # the last character depends on what follows
 
 
 def _by_beginning(forms: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """Forms in lower case and without backslashes, by their first character."""
+    """Forms as `_plain` has texts, by their first character; under "" all whose first one may be escaped."""
     found: dict[str, set[str]] = {}
     for form in forms:
-        plain = _lower(form).replace("\\", "")
-        if plain:
-            found.setdefault(plain[0], set()).add(plain)
+        plain = _plain(form)
+        for first in (plain[:1], "" if _is_escaped(form[0]) else plain[:1]):
+            found.setdefault(first, set()).add(plain)
     return {first: tuple(sorted(many)) for first, many in found.items()}
 
 
+def _is_escaped(char: str) -> bool:
+    """Whether a character may be escaped: not a letter, a digit or one of the four that URLs, JSON and HTML spare."""
+    return not (char.isascii() and (char.isalnum() or char in "-._~"))
+
+
 def _escapable(form: str) -> str:
-    """A pattern for a text that JSON may have escaped, once or again: backslashes before quotes and slashes."""
-    return "".join(r"\\+" if char == "\\" else rf"\\*{char}" if char in '"/' else re.escape(char) for char in form)
+    """A pattern for a text that may be escaped, once or again.
+
+    Each run of backslashes is taken whole, and none in front: a pattern that could begin anywhere in a long run, or
+    divide it, would take the square of its length.
+    """
+    chars = re.sub(r"\\+", r"\\", form)
+    return _anyhow(chars[0], "", "") + "".join(_anyhow(char, "*+", "++") for char in chars[1:])
+
+
+def _anyhow(char: str, some: str, more: str) -> str:
+    """A pattern for a character as it is, behind backslashes, and escaped for a URL, for JSON and for HTML."""
+    if not _is_escaped(char):
+        return re.escape(char)
+    before = some and _BACKSLASH + some
+    plain = _BACKSLASH + more if char == "\\" else before + re.escape(char)
+    quoted = before + "".join(f"%(?:25)*{byte:02x}" for byte in char.encode(errors="replace"))
+    units = char.encode("utf-16-be", errors="replace").hex()
+    escaped = (_BACKSLASH + more).join(["", *(f"u{units[at : at + 4]}" for at in range(0, len(units), 4))])
+    names = "".join(f"|{name}" for name, named in _NAMED.items() if named == char)
+    return f"(?:{plain}|{quoted}|{escaped}|&(?:amp;)*(?:#0*{ord(char)}|#x0*{ord(char):x}{names});)"
 
 
 def _sign(form: str) -> str:
     """What a text must contain, in lower case, where this form is in it; it finds the few worth a search."""
-    return max(re.split(r'[\\"/]+', form), key=len).lower() if form.isascii() else ""
+    return max("".join(" " if _is_escaped(char) else char for char in form).split(" "), key=len).lower()
 
 
 def _base64_forms(secret: bytes) -> Iterator[str]:

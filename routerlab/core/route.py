@@ -50,16 +50,21 @@ class RouteState(Enum):
     WAITING = "waiting"
     DONE = "done"
 
+    __hash__ = object.__hash__  # Enum's own is written in Python
+
 
 class IllegalMove(RuntimeError):  # noqa: N818 - h11's word for it; it is the driver's mistake, not the user's
     """The driver sent an event that this state does not know; the route is as it was."""
 
 
+_NEW, _TRYING, _WAITING, _DONE = RouteState  # a member by its name costs more than all else in a move, before 3.12
+_OK = Outcome.OK
+
 _LEGAL: dict[RouteState, tuple[type, ...]] = {
-    RouteState.NEW: (),
-    RouteState.TRYING: (moves.Committed, moves.Succeeded, moves.Failed, moves.Refused, moves.Cancelled),
-    RouteState.WAITING: (moves.Waited, moves.Cancelled),
-    RouteState.DONE: (),
+    _NEW: (),
+    _TRYING: (moves.Committed, moves.Succeeded, moves.Failed, moves.Refused, moves.Cancelled),
+    _WAITING: (moves.Waited, moves.Cancelled),
+    _DONE: (),
 }
 
 
@@ -92,7 +97,7 @@ class Route:
         self.pool = pool
         self.policy = pool.policy
         self.seed = seed
-        self.state = RouteState.NEW
+        self.state: RouteState = _NEW
         self.decisions: list[Decision] = []
         self.tries: list[endings.Try] = []
         self._pinned = pinned
@@ -115,7 +120,7 @@ class Route:
 
     def start(self, snapshots: Sequence[ModelSnapshot], now: float) -> moves.Action:
         """The first action; `snapshots` are the pool's models in its order, `now` any monotonic second."""
-        if self.state is not RouteState.NEW:
+        if self.state is not _NEW:
             raise IllegalMove(f"the route has been started already and is {self.state.value}")
         self._deadline_at = None if self._deadline_s is None else now + self._deadline_s
         return self._next(snapshots, now)
@@ -126,14 +131,13 @@ class Route:
         Raises:
             IllegalMove: this state does not know the event.
         """
-        name = type(event).__name__
-        if not isinstance(event, _LEGAL[self.state]) or (isinstance(event, moves.Committed) and self._committed):
-            raise IllegalMove(f"{name} is not possible while the route is {self.state.value}")
+        if not isinstance(event, _LEGAL[self.state]) or (self._committed and isinstance(event, moves.Committed)):
+            raise IllegalMove(f"{type(event).__name__} is not possible while the route is {self.state.value}")
+        if isinstance(event, moves.Succeeded):
+            return self._finish(_OK)
         if isinstance(event, moves.Committed):
             self._committed = True
             return moves.Proceed()
-        if isinstance(event, moves.Succeeded):
-            return self._finish(Outcome.OK)
         if isinstance(event, moves.Cancelled):
             return self._finish(Outcome.CANCELLED)
         if isinstance(event, moves.Waited):
@@ -272,15 +276,17 @@ class Route:
         return self._attempt("probe" if decision.strategy == "probe" else reason, snapshots, now)
 
     def _attempt(self, reason: str, snapshots: Sequence[ModelSnapshot], now: float) -> moves.Action:
-        self.state, self._committed = RouteState.TRYING, False
+        self.state, self._committed = _TRYING, False
         if self._mode == "continue":
             self._prefill = self._own(snapshots).prefill and self._model not in self._no_prefill
         return moves.Attempt(self._model or "", self._clocks(snapshots, now), self._mode, reason, self._prefill)
 
     def _clocks(self, snapshots: Sequence[ModelSnapshot], now: float) -> moves.Clocks:
-        timeouts, takeover = self.policy.timeouts, self.policy.takeover_after
         left = None if self._deadline_at is None else max(0.0, self._deadline_at - now)
+        timeouts, takeover = self.policy.timeouts, self.policy.takeover_after
         if not self.request.stream:
+            if left is None:
+                return self.pool.whole_clocks
             return moves.Clocks(timeouts.connect, timeouts.request, deadline_s=left)
         if takeover is not None and self._others_in(snapshots, now) > 0:
             takeover = None  # nobody is free to take over
@@ -289,7 +295,7 @@ class Route:
     # -- waiting ---------------------------------------------------------------------------------------------------
 
     def _wait(self, seconds: float, *, choosing: bool) -> moves.Wait:
-        self.state, self._choosing = RouteState.WAITING, choosing
+        self.state, self._choosing = _WAITING, choosing
         return moves.Wait(seconds)
 
     def _wait_for_cooling(self, snapshots: Sequence[ModelSnapshot], now: float) -> moves.Wait | None:
@@ -335,7 +341,7 @@ class Route:
         return self._finish(Outcome.REJECTED, error)
 
     def _finish(self, outcome: Outcome, error: RequestError | None = None) -> moves.Finish:
-        self.state = RouteState.DONE
+        self.state = _DONE
         return moves.Finish(outcome, self._model, error)
 
     def _late(self) -> moves.Finish:

@@ -26,6 +26,8 @@ _OPENINGS = (
 )
 _VERBS = ("depends on", "comes before", "explains", "goes together with", "is easier to see than", "follows from")
 _NOUNS = ("the context", "careful measurement", "a good example", "the details", "long practice", "the simple case")
+_WORDS = tuple(dict.fromkeys(" ".join((*_OPENINGS, *_VERBS, *_NOUNS)).split()))
+_LAST_WORD = re.compile(r"\w*$")
 _TRIES = 20
 
 
@@ -61,19 +63,26 @@ def answer(prompt: str, answers: Mapping[str, str], accuracy: float, chance: Cha
 
 
 def carry_on(text: str, so_far: str, overlap: int = 0) -> str:
-    """What is left to say of an answer whose beginning has been said; the whole of it where that is another beginning.
+    """What is left to say of an answer whose beginning has been said.
+
+    Where that is another beginning, somebody else's, its last word is ended as far as it is known, and the answer goes
+    on from about there.
 
     Args:
         text: the whole answer.
-        so_far: what has been said; a line break before and after it, as a quotation has them, does not count.
+        so_far: what has been said.
         overlap: tokens of it that are said once more.
 
     >>> carry_on("Paris is lovely", "Paris is"), carry_on("Paris is lovely", "Paris is", 1)
     (' lovely', ' is lovely')
     """
-    said = next((said for said in (so_far, so_far.removeprefix("\n").removesuffix("\n")) if text.startswith(said)), "")
-    again = "".join(tokenize(said)[-overlap:]) if overlap else ""
-    return again + text[len(said) :]
+    if not text.startswith(so_far):
+        fragment = _LAST_WORD.findall(so_far)[0]
+        ending = next((word[len(fragment) :] for word in _WORDS if fragment and word.startswith(fragment)), "")
+        place = text.find(" ", len(so_far))
+        return ending + (text[place:] if place >= 0 else f" {text}")
+    again = "".join(tokenize(so_far)[-overlap:]) if overlap else ""
+    return again + text[len(so_far) :]
 
 
 def _known(prompt: str, answers: Mapping[str, str]) -> str | None:

@@ -10,6 +10,7 @@ from routerlab.core.record import record
 __all__ = ["SSEDecoder", "ServerSentEvent"]
 
 _BOM = b"\xef\xbb\xbf"
+_PLAIN = b"data: "
 _MAX_EVENT_BYTES = 32 * 2**20
 _MAX_RETRY_DIGITS = 18
 
@@ -67,6 +68,10 @@ class SSEDecoder:
         Raises:
             ValueError: an event is larger than `max_event_bytes`; the stream cannot be read on.
         """
+        if chunk.startswith(_PLAIN) and chunk.endswith(b"\n\n") and not (self._line or self._data or self._event):
+            plain = self._plain_events(chunk)
+            if plain is not None:
+                return plain
         if self._after_cr and chunk[:1] == b"\n":
             chunk = chunk[1:]  # the second half of a CRLF whose first half ended a line
             self._after_cr = False
@@ -85,6 +90,17 @@ class SSEDecoder:
             else:
                 self._end_line(line, events)
         return events
+
+    def _plain_events(self, chunk: bytes) -> list[ServerSentEvent] | None:
+        """The events of a chunk that holds whole ones of one `data` line each, as nearly all do; None: it may not."""
+        if b"\r" in chunk or len(chunk) > self._max_event_bytes or self._retry is not None:
+            return None
+        blocks = chunk[:-2].split(b"\n\n")
+        for block in blocks:
+            if b"\n" in block or not block.startswith(_PLAIN):
+                return None
+        self._first_line = self._after_cr = False
+        return [ServerSentEvent(block[6:].decode("utf-8", "replace"), "message", self._id) for block in blocks]
 
     def end(self) -> list[ServerSentEvent]:
         """Nothing: an event that no blank line has ended is none."""

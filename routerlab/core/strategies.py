@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain, repeat
+from operator import attrgetter
 from typing import Any, ClassVar, Literal, Protocol
 
 from routerlab.core.errors import ConfigurationError
@@ -96,10 +98,7 @@ class Strategy:
 
 def _in_order(models: Sequence[str], scores: Sequence[float | None] | None = None) -> list[Ranked]:
     """The ranking of a strategy that leaves nothing to chance."""
-    values = scores or [None] * len(models)
-    return [
-        Ranked(model, value, float(place == 0)) for place, (model, value) in enumerate(zip(models, values, strict=True))
-    ]
+    return list(map(Ranked, models, scores or repeat(None), chain((1.0,), repeat(0.0))))
 
 
 class Priority(Strategy):
@@ -237,7 +236,7 @@ class LatencyFirst(Strategy):
     name = "latency-first"
 
     def rank(self, request: Request, snapshots: Sequence[ModelSnapshot], memory: Any, rng: Randomness) -> list[Ranked]:
-        return _measured(snapshots, lambda snapshot: snapshot.latency_s, lambda value: value)
+        return _measured(snapshots, attrgetter("latency_s"), sign=1)
 
 
 class BestScore(Strategy):
@@ -246,30 +245,27 @@ class BestScore(Strategy):
     name = "best-score"
 
     def rank(self, request: Request, snapshots: Sequence[ModelSnapshot], memory: Any, rng: Randomness) -> list[Ranked]:
-        return _measured(snapshots, lambda snapshot: snapshot.score, lambda value: -value)
+        return _measured(snapshots, attrgetter("score"), sign=-1)
 
 
 def _measured(
-    snapshots: Sequence[ModelSnapshot],
-    value_of: Callable[[ModelSnapshot], float | None],
-    order: Callable[[float], float],
+    snapshots: Sequence[ModelSnapshot], value_of: Callable[[ModelSnapshot], float | None], *, sign: int
 ) -> list[Ranked]:
-    """Order by a measurement. Unknown is neither best nor worst: an untried model gets one turn at a time.
+    """Order by a measurement, the smallest first or (sign -1) the largest. Unknown is neither best nor worst.
 
-    One turn at a time: while its first answer is under way, the others carry on; tried without a single measurement
-    (it only failed), it comes last.
+    An untried model gets one turn at a time: while its first answer is under way, the others carry on; tried without a
+    single measurement (it only failed), it comes last.
     """
-    by_name = {snapshot.model: snapshot for snapshot in snapshots}
-
-    def key(model: str) -> tuple[int, float]:
-        snapshot = by_name[model]
+    keyed: list[tuple[int, float, int, str, float | None]] = []
+    for place, snapshot in enumerate(snapshots):
         value = value_of(snapshot)
         if value is not None:
-            return (1, order(value))
-        return (0 if snapshot.samples == 0 and snapshot.in_flight == 0 else 2, 0.0)
-
-    models = sorted(by_name, key=key)
-    return _in_order(models, [value_of(by_name[model]) for model in models])
+            keyed.append((1, sign * value, place, snapshot.model, value))
+        else:
+            group = 0 if snapshot.samples == 0 and snapshot.in_flight == 0 else 2
+            keyed.append((group, 0.0, place, snapshot.model, None))
+    keyed.sort()
+    return _in_order([key[3] for key in keyed], [key[4] for key in keyed])
 
 
 def _by(values: Mapping[str, float | None], key: Callable[[float | None], Any]) -> list[Ranked]:

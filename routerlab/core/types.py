@@ -220,7 +220,7 @@ class ModelInfo:
 
 @dataclass(slots=True)
 class ModelSnapshot:
-    """What routing sees of one model at one moment. (Not frozen: some are made for every decision.)
+    """What routing sees of one model at one moment. (Not frozen: the time of one that still holds is moved on.)
 
     Attributes:
         model: ``provider/model``.
@@ -241,6 +241,7 @@ class ModelSnapshot:
         remaining: what the provider's headers last said.
         out_because: why it is out until somebody acts (key, quota, unknown model, by hand); empty: it is not.
         out_until: the moment a quota comes back; None: unknown, or not out.
+        remaining_at: the moment (same clock as ``now``) at which they said so.
         prefill: whether it carries on from a last message of the assistant's, as far as is known.
     """
 
@@ -263,3 +264,4 @@ class ModelSnapshot:
     out_because: str = ""
     out_until: float | None = None
     prefill: bool = False
+    remaining_at: float = 0.0

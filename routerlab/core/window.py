@@ -52,7 +52,11 @@ class RollingWindow:
         "_back_offset",
         "_back_successes",
         "_back_sum",
-        "_front",
+        "_front_ewmas",
+        "_front_left",
+        "_front_losts",
+        "_front_successes",
+        "_front_sums",
         "_keep",
         "_samples",
         "_stale_after",
@@ -65,7 +69,11 @@ class RollingWindow:
     _back_offset: float
     _back_successes: int
     _back_sum: float
-    _front: list[tuple[float, int, float, float]]
+    _front_left: int
+    _front_ewmas: list[float]
+    _front_successes: list[int]
+    _front_sums: list[float]
+    _front_losts: list[float]
 
     def __init__(self, size: int = 100, duration: float = 300.0, alpha: float = 0.3) -> None:
         self._samples: deque[tuple[float, float, bool]] = deque()
@@ -111,9 +119,9 @@ class RollingWindow:
             raise ValueError("a window takes finite values only")
         samples = self._samples
         if len(samples) == self.size:
-            if not self._front:
+            if not self._front_left:
                 self._fold()
-            self._front.pop()
+            self._front_left -= 1
         if success:
             self._back_successes += 1
         samples.append((now, value, success))  # at full size, the deque itself drops its oldest
@@ -138,8 +146,7 @@ class RollingWindow:
         count = len(self._samples)
         if not count:
             return 1.0
-        front = self._front
-        return (self._back_successes + front[-1][1] if front else self._back_successes) / count
+        return (self._back_successes + self._front_successes[self._front_left]) / count
 
     def average(self, now: float) -> float:
         """The mean value; 0.0 with no samples."""
@@ -148,12 +155,8 @@ class RollingWindow:
         count = len(self._samples)
         if not count:
             return 0.0
-        front = self._front
-        if front:
-            _, _, front_sum, front_lost = front[-1]
-            total = (self._back_sum + front_sum) + (self._back_lost + front_lost)
-        else:
-            total = self._back_sum + self._back_lost
+        left = self._front_left
+        total = (self._back_sum + self._front_sums[left]) + (self._back_lost + self._front_losts[left])
         if total - total != 0.0:  # finite values whose sum is beyond the range of floats
             return math.fsum(value / count for _, value, _ in self._samples)
         return total / count
@@ -165,12 +168,15 @@ class RollingWindow:
         count = len(self._samples)
         if not count:
             return 0.0
-        front = self._front
-        if front:
-            start, successes, _, _ = front[-1]
-            return (self._back_gain * start + self._back_offset) * ((successes + self._back_successes) / count)
-        start = self._samples[0][1]
-        return (self._back_gain * start + self._back_offset) * (self._back_successes / count)
+        left = self._front_left
+        start = self._front_ewmas[left] if left else self._samples[0][1]
+        successes = self._back_successes + self._front_successes[left]
+        return (self._back_gain * start + self._back_offset) * (successes / count)
+
+    @property
+    def steady_until(self) -> float:
+        """Up to when every reading stays as it was at the latest one, unless something is recorded."""
+        return self._stale_after if self._samples else math.inf
 
     def samples(self, now: float) -> list[Sample]:
         """The samples in the window, oldest first."""
@@ -180,21 +186,23 @@ class RollingWindow:
     def _prune(self, now: float) -> None:
         samples = self._samples
         while samples and now > samples[0][0] + self.duration:
-            if not self._front:
+            if not self._front_left:
                 self._fold()
-            self._front.pop()
+            self._front_left -= 1
             samples.popleft()
         self._stale_after = samples[0][0] + self.duration if samples else -math.inf
 
     def _fold(self) -> None:
-        """Turn all samples into suffix values, newest first: the oldest comes last and is popped first."""
+        """Turn all samples into suffix values, newest first: the oldest comes last and leaves first."""
         alpha, keep = self.alpha, self._keep
         gain, offset, total, lost, successes = 1.0, 0.0, 0.0, 0.0, 0
-        front: list[tuple[float, int, float, float]] = []
-        push = front.append
+        # Place n of each column: what the n newest samples come to. (Columns: tuples would be more than large windows
+        # can keep in the processor's cache.)
+        self._front_ewmas, self._front_successes = ewmas, counts = [0.0], [0]
+        self._front_sums, self._front_losts = sums, losts = [0.0], [0.0]
         for _, value, success in reversed(self._samples):
             weighted = gain * value
-            ewma = weighted + offset  # this sample starts the EWMA, all newer ones follow
+            ewmas.append(weighted + offset)  # this sample starts the EWMA, all newer ones follow
             offset += alpha * weighted
             gain *= keep
             summed = total + value
@@ -203,8 +211,10 @@ class RollingWindow:
             total = summed
             if success:
                 successes += 1
-            push((ewma, successes, total, lost))
-        self._front = front
+            counts.append(successes)
+            sums.append(total)
+            losts.append(lost)
+        self._front_left = len(self._samples)  # the place that counts; what lies above has left
         self._back_gain = 1.0
         self._back_offset = self._back_sum = self._back_lost = 0.0
         self._back_successes = 0

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from routerlab.experiments.scorers import (
         Scorer,
         ScoreResult,
+        asserts,
         contains,
         exact,
         numeric,
@@ -26,6 +27,7 @@ __all__ = [
     "Item",
     "ScoreResult",
     "Scorer",
+    "asserts",
     "contains",
     "exact",
     "load_dataset",

@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
-from pathlib import Path
 from typing import Any, Literal, overload
 
 from routerlab.core.errors import ConfigurationError, DatasetError
-from routerlab.experiments.fields import Fields, nearest
+from routerlab.experiments.fields import Fields
 from routerlab.experiments.items import Item, ItemMaker
-from routerlab.experiments.rows import ENDINGS, Row, frame_rows, is_frame, iterable_rows, read_rows
+from routerlab.experiments.rows import Row, iterable_rows
+from routerlab.experiments.shapes import Shape
+from routerlab.experiments.sources import open_source
 
 __all__ = ["Dataset", "Item", "load_dataset"]
 
@@ -38,9 +39,17 @@ class Dataset(Sequence[Item]):
 
     @cached_property
     def content_hash(self) -> str:
-        """SHA-256 (hex) of the items as canonical JSON; name and source do not enter."""
-        text = json.dumps(self.to_records(), sort_keys=True, separators=(",", ":"))
+        """SHA-256 (hex) of the items as canonical JSON; name and source do not enter.
+
+        Nor does what a format adds of its own: a table writes 4 as 4.0 and null where a row has no such field.
+        """
+        text = json.dumps(_canonical(self.to_records()), sort_keys=True, separators=(",", ":"))
         return sha256(text.encode()).hexdigest()
+
+    @property
+    def scorers(self) -> list[str]:
+        """What a replay scores with unless it is told otherwise: ``asserts`` where items carry assertions."""
+        return ["asserts"] if any(item.metadata.get("assert") for item in self.items) else []
 
     def __len__(self) -> int:
         return len(self.items)
@@ -85,7 +94,7 @@ class Dataset(Sequence[Item]):
         return replace(self, items=tuple(item for item in self.items if keep(item)))
 
     def to_records(self) -> list[dict[str, Any]]:
-        """One plain dict per item: ``id``, ``prompt`` or ``messages``, ``target``, ``metadata``.
+        """One plain dict per item: ``id``; ``prompt``, ``messages`` or ``turns``; ``target``, ``metadata``, ``params``.
 
         ``load_dataset(ds.to_records())`` gives an equal dataset.
         """
@@ -104,13 +113,15 @@ def load_dataset(
     name: str | None = None,
     encoding: str = "utf-8",
     delimiter: str | None = None,
+    format: str | None = None,  # noqa: A002 - what pandas and others call it
 ) -> Dataset:
     """Read prompts with their known answers.
 
     Args:
-        source: a path ending in ``.jsonl``, ``.ndjson``, ``.json`` (an array), ``.csv``, ``.tsv`` or ``.parquet``; the
-            name of a shipped dataset (``"quickstart_qa"``); a list of dicts or of strings (the prompts); a pandas
-            DataFrame; another Dataset.
+        source: a path ending in ``.jsonl``, ``.ndjson``, ``.json`` (an array), ``.yaml`` (a list, ``items:`` with one,
+            or promptfoo's prompts and tests), ``.csv``, ``.tsv`` or ``.parquet``; the name of a shipped dataset
+            (``"quickstart_qa"``); a list of dicts or of strings (the prompts); a pandas DataFrame; a split of a
+            Hugging Face dataset; another Dataset.
         prompt: the field with the prompt, a dotted path into nested objects, a template (``"Q: {question}"``) or a
             callable given the row. Default: the first of ``prompt``, ``question``, ``input``, … that the row has.
         target: the known answer, named in the same ways: a string, a number, or a list of acceptable answers; empty
@@ -123,9 +134,13 @@ def load_dataset(
         name: of the dataset. Default: the file's name without its ending.
         encoding: of a text file.
         delimiter: of a CSV file; None: a comma, a tab for ``.tsv``.
+        format: whose rows these are: ``"gsm8k"``, ``"mt-bench"``, ``"openai-batch"``, ``"promptfoo"``; ``"rows"``:
+            plain ones, whatever they look like. None: each row is recognized by its fields.
 
     Returns:
-        The dataset, never empty. All other fields of a row are in its item's ``metadata``.
+        The dataset, never empty. All other fields of a row are in its item's ``metadata``, except an object called
+        ``params``: the parameters of this item's own request; and a list of texts called ``turns`` in a row without a
+        prompt: user messages to send one after the other.
 
     Raises:
         DatasetError: the source cannot be read, has bad rows (``problems`` lists all, each with its place and reason)
@@ -137,16 +152,29 @@ def load_dataset(
         ('2 + 2? Only the number.', 4, 'easy')
     """
     _check_options(prompt, messages, limit, on_error)
-    rows, default_name = _open(source, encoding, delimiter)
+    if isinstance(source, Dataset):
+        rows, default_name = iterable_rows(source.to_records(), name=f"{source.name}, item"), source.name
+    else:
+        rows, default_name = open_source(source, encoding=encoding, delimiter=delimiter)
+    shape = Shape(format, has_content=bool(prompt or messages))
     maker = ItemMaker(prompt=prompt, messages=messages, target=target, id=id)
     label = name or default_name
-    items, problems = _collect(rows, maker, limit)
+    items, problems = _collect(map(shape.of, rows), maker, limit)
     if problems and on_error == "raise":
         raise DatasetError(_report(label, problems), problems)
     if not items:
         raise DatasetError(f"{label}: no items to read" + _listed(problems), problems)
     earlier = source.skipped if isinstance(source, Dataset) else ()
     return Dataset(tuple(items), label, (*earlier, *problems))
+
+
+def _canonical(value: Any) -> Any:
+    """Without nulls in objects, and whole numbers as such."""
+    if isinstance(value, Mapping):
+        return {key: _canonical(inner) for key, inner in value.items() if inner is not None}
+    if isinstance(value, list | tuple):
+        return [_canonical(inner) for inner in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _check_options(prompt: object, messages: object, limit: int | None, on_error: str) -> None:
@@ -156,22 +184,6 @@ def _check_options(prompt: object, messages: object, limit: int | None, on_error
         raise DatasetError(f"limit={limit}: expected at least 1, or None for all")
     if on_error not in {"raise", "skip"}:
         raise DatasetError(f"on_error={on_error!r}: expected 'raise' or 'skip'")
-
-
-def _open(source: Any, encoding: str, delimiter: str | None) -> tuple[Iterator[Row], str]:
-    if isinstance(source, str | os.PathLike):
-        path = _find(os.fspath(source))
-        return read_rows(path, encoding=encoding, delimiter=delimiter), path.stem
-    if isinstance(source, Dataset):
-        return iterable_rows(source.to_records(), name=f"{source.name}, item"), source.name
-    if is_frame(source):
-        return frame_rows(source), "dataframe"
-    if isinstance(source, Iterable) and not isinstance(source, Mapping | bytes):
-        return iterable_rows(source), "dataset"
-    raise DatasetError(
-        f"cannot read a dataset from {type(source).__name__}; expected a path, a shipped name, a list of dicts or "
-        "strings, a DataFrame or a Dataset"
-    )
 
 
 def _collect(rows: Iterator[Row], maker: ItemMaker, limit: int | None) -> tuple[list[Item], list[str]]:
@@ -200,34 +212,3 @@ def _report(label: str, problems: list[str]) -> str:
 def _listed(problems: list[str]) -> str:
     more = [f"… and {len(problems) - _SHOWN} more, all in .problems"] if len(problems) > _SHOWN else []
     return "".join(f"\n  {line}" for line in (*problems[:_SHOWN], *more))
-
-
-def _find(source: str) -> Path:
-    path = Path(source).expanduser()
-    if os.path.isfile(path):  # Path.is_file raises for a name that is too long
-        if path.suffix.lower() not in ENDINGS:
-            raise DatasetError(f"{source}: expected a file that ends in {', '.join(ENDINGS)}")
-        return path
-    shipped = _shipped()
-    if source in shipped:
-        return shipped[source]
-    raise DatasetError(_not_found(path, source, shipped))
-
-
-def _shipped() -> dict[str, Path]:
-    """The datasets that come along by name: inside an installed wheel, or beside the package in a clone."""
-    package = Path(__file__).parents[1]
-    folder = next((f for f in (package / "_datasets", package.parent / "datasets") if f.is_dir()), None)
-    return {path.stem: path for path in sorted(folder.glob("*.jsonl"))} if folder else {}
-
-
-def _not_found(path: Path, source: str, shipped: Iterable[str]) -> str:
-    names = ", ".join(shipped)
-    if os.path.isdir(path):
-        inside = sorted(entry.name for entry in path.iterdir() if entry.suffix.lower() in ENDINGS)
-        return f"{source} is a folder; name a file in it ({', '.join(inside[:_SHOWN]) or 'it holds no dataset'})"
-    if not os.path.isdir(path.parent):
-        return f"no file {source!r}: there is no folder {str(path.parent)!r}"
-    beside = [entry.name for entry in path.parent.iterdir() if entry.suffix.lower() in ENDINGS]
-    hint = nearest(path.name, [*beside, *shipped])
-    return f"no file {source!r}{hint} (shipped with routerlab: {names or 'none'})"

@@ -25,6 +25,9 @@ class Item:
         messages: a whole conversation to send, dicts with ``role`` and ``content``; None where ``prompt`` is given.
         target: the known answer: a string, a number, a list of acceptable answers; None when unknown.
         metadata: all other fields of the row.
+        params: parameters of this item's own request (``max_tokens``, ``tools``, …); those of a run win over them.
+        turns: in place of ``prompt`` and ``messages``: user messages that are sent one after the other, each with the
+            answers to those before it; None for a single request.
     """
 
     id: str
@@ -32,17 +35,27 @@ class Item:
     messages: tuple[Mapping[str, Any], ...] | None = None
     target: Any = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    params: Mapping[str, Any] = field(default_factory=dict)
+    turns: tuple[str, ...] | None = None
 
     def to_messages(self) -> list[dict[str, Any]]:
-        """What is sent: ``messages``, or the prompt as one user message."""
-        if self.messages is None:
-            return [{"role": "user", "content": self.prompt}]
-        return [dict(message) for message in self.messages]
+        """What is sent (first): ``messages``, or the prompt or the first turn as one user message."""
+        return self.asked()[:1] if self.turns is not None else self.asked()
+
+    def asked(self) -> list[dict[str, Any]]:
+        """Everything that is known before an answer comes: as `to_messages`, but with all turns."""
+        if self.messages is not None:
+            return [dict(message) for message in self.messages]
+        return [{"role": "user", "content": text} for text in ((self.prompt,) if self.turns is None else self.turns)]
 
     def to_record(self) -> dict[str, Any]:
-        """A plain dict: ``id``, ``prompt`` or ``messages``, ``target``, ``metadata``."""
-        content = {"prompt": self.prompt} if self.messages is None else {"messages": self.to_messages()}
-        return {"id": self.id, **content, "target": self.target, "metadata": dict(self.metadata)}
+        """A plain dict: ``id``; ``prompt``, ``messages`` or ``turns``; ``target``, ``metadata``, ``params`` if any."""
+        if self.turns is not None:
+            content: dict[str, Any] = {"turns": list(self.turns)}
+        else:
+            content = {"prompt": self.prompt} if self.messages is None else {"messages": self.to_messages()}
+        record = {"id": self.id, **content, "target": self.target, "metadata": dict(self.metadata)}
+        return {**record, "params": dict(self.params)} if self.params else record
 
 
 class ItemMaker:
@@ -75,20 +88,25 @@ class ItemMaker:
         content, used = self._content(fields)
         target, target_field = self._take("target", fields)
         item_id, id_field = self._take("id", fields)
+        params = fields.get("params")
+        has_params = isinstance(params, Mapping)
         return Item(
             id=_checked_id(item_id) or f"{number:05d}",
             target=_checked_target(target),
-            metadata=_metadata(fields, {used, target_field, id_field}),
+            metadata=_metadata(fields, {used, target_field, id_field, "params" if has_params else None}),
+            params=plain(params) if has_params else {},
             **content,
         )
 
     def _content(self, fields: Fields) -> tuple[dict[str, Any], str | None]:
-        """``prompt`` or ``messages``, whichever was asked for or the row has, and the field it came from."""
+        """``prompt``, ``messages`` or ``turns``: which was asked for or the row has, and the field it came from."""
         asked = [role for role in ("prompt", "messages") if role in self._getters]
         for role in asked or ("prompt", "messages"):
             value, used = self._take(role, fields)
             if value is not None:
                 return {role: _checked_prompt(value) if role == "prompt" else _checked_messages(value)}, used
+        if not asked and fields.get("turns") is not None:
+            return {"turns": _checked_turns(fields["turns"])}, "turns"
         raise FieldError(_no_prompt(fields) if not asked else f"no {asked[0]}: the value is empty")
 
     def _take(self, role: str, fields: Fields) -> tuple[Any, str | None]:
@@ -131,6 +149,12 @@ def _checked_messages(value: Any) -> tuple[Mapping[str, Any], ...]:
         if not isinstance(message, Mapping) or not isinstance(message.get("role"), str) or "content" not in message:
             raise FieldError(f"message {position} must be an object with role and content")
     return tuple(dict(message) for message in value)
+
+
+def _checked_turns(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not value or not all(isinstance(turn, str) and turn.strip() for turn in value):
+        raise FieldError("turns must be a list of texts, none of them empty")
+    return tuple(value)
 
 
 def _checked_id(value: Any) -> str:

@@ -49,6 +49,11 @@ class Judge(Scorer):
     pairwise: bool = False
     params: Mapping[str, Any] = field(default_factory=dict)
 
+    def settings(self) -> dict[str, Any]:
+        """What decides its verdicts, as plain data."""
+        own = {"model": self.model, "rubric": self.rubric, "scale": self.scale, "pairwise": self.pairwise}
+        return {**own, "params": dict(self.params)}
+
 
 def judge(
     model: str,

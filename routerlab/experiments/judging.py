@@ -10,6 +10,7 @@ from itertools import combinations
 from typing import Any
 
 from routerlab.core.types import CompletionResponse
+from routerlab.experiments.budget import Budget
 from routerlab.experiments.items import Item
 from routerlab.experiments.judge import Judge, own_family
 from routerlab.experiments.judge_prompts import (
@@ -28,6 +29,7 @@ PURPOSE = "judge"
 """Of a judge's calls, in the table ``calls``; their ``variant`` is ``judge:<arm>``, or ``judge:<arm>|<arm>``."""
 
 _GIVE_UP = 10  # calls that failed in a row: the judge is gone, and each further one would wait for its breaker
+_POLL_S = 0.01
 _WAIT_MAX_S = 30.0  # nobody watches: better late than never
 _POINTS = {"first": (1.0, 0.0), "second": (0.0, 1.0), "tie": (0.5, 0.5)}
 
@@ -36,6 +38,10 @@ Row = dict[str, Any]
 
 class _FailedJudgementError(Exception):
     """Why there is no verdict, in words for the row."""
+
+
+class _NoMoneyError(Exception):
+    """The budget does not allow for the next call."""
 
 
 @dataclass(slots=True)
@@ -67,8 +73,7 @@ class Judging:
         run_id: of the run, for the record.
         items: by their ids.
         keep: gets each row with the judge's word on it.
-        spent: hears of every call that was made.
-        over: tells whether nothing more may be spent.
+        budget: of the run.
         concurrency: calls in flight at most, about: a pair's two orders go together.
     """
 
@@ -80,14 +85,14 @@ class Judging:
         run_id: str,
         items: Mapping[str, Item],
         keep: Callable[[Row, ScoreResult], None],
-        spent: Callable[[CallResult], None] = lambda result: None,
-        over: Callable[[], bool] = lambda: False,
+        budget: Budget | None = None,
         concurrency: int = 8,
     ) -> None:
         self.judge, self.tally = judge, Tally()
         self._call, self._run_id, self._items = call, run_id, items
-        self._keep, self._spent, self._over, self._concurrency = keep, spent, over, concurrency
+        self._keep, self._budget, self._concurrency = keep, budget or Budget(), concurrency
         self._in_a_row = 0
+        self._why_left = ""
         self._models: set[str] = set()
 
     async def run(self, rows: Sequence[Row]) -> None:
@@ -120,7 +125,7 @@ class Judging:
         if tally.failed:
             parts.append(f"{tally.failed:,} judgements failed and count nowhere")
         if tally.left:
-            parts.append(f"{tally.left:,} were not judged any more")
+            parts.append(f"{tally.left:,} were not judged any more{self._why_left}")
         kin = own_family(judge.model, sorted(self._models))
         if kin:
             parts.append(f"it is of the family of {', '.join(kin)}, and may prefer them")
@@ -143,8 +148,15 @@ class Judging:
 
     async def _work(self, waiting: deque[list[Row]]) -> None:
         judged = self._pairs if self.judge.pairwise else self._single
-        while waiting and not self._over() and self._in_a_row < _GIVE_UP:
-            await judged(waiting.popleft())
+        while waiting and not self._why_left:
+            group = waiting.popleft()
+            try:
+                await judged(group)
+            except _NoMoneyError:
+                waiting.append(group)
+                self._why_left = ": the budget was reached"
+            if self._in_a_row >= _GIVE_UP:
+                self._why_left = f": its calls failed {_GIVE_UP} times in a row"
 
     async def _single(self, group: list[Row]) -> None:
         (row,) = group
@@ -213,24 +225,22 @@ class Judging:
     def _asked(self, row: Row) -> tuple[str, str | None]:
         item = self._items[row["item_id"]]
         answers = target_list(item.target)
-        return question_text(item.to_messages()), " or: ".join(answers) if answers else None
+        return question_text(item.asked()), " or: ".join(answers) if answers else None
 
     async def _verdict(self, row: Row, of: Sequence[Row], messages: Any, parse: Callable[[str], Any]) -> Any:
-        result = await self._call(
-            CallSpec(
-                messages=messages,
-                params=self.judge.params,
-                model=self.judge.model,
-                run_id=self._run_id,
-                item_id=row["item_id"],
-                repeat=row["repeat"],
-                variant="judge:" + "|".join(str(one["variant"]) for one in of),
-                purpose=PURPOSE,
-                wait_max_s=_WAIT_MAX_S,
-                stitch=False,
-            )
+        spec = CallSpec(
+            messages=messages,
+            params=self.judge.params,
+            model=self.judge.model,
+            run_id=self._run_id,
+            item_id=row["item_id"],
+            repeat=row["repeat"],
+            variant="judge:" + "|".join(str(one["variant"]) for one in of),
+            purpose=PURPOSE,
+            wait_max_s=_WAIT_MAX_S,
+            stitch=False,
         )
-        self._spent(result)
+        result = await self._paid(spec)
         cost = result.row.get("cost_usd")
         if cost is not None:
             self.tally.cost_usd = (self.tally.cost_usd or 0.0) + cost
@@ -244,18 +254,39 @@ class Judging:
         except ValueError as error:
             raise _FailedJudgementError(f"the judge's verdict cannot be read: {error}") from None
 
+    async def _paid(self, spec: CallSpec) -> CallResult:
+        """A call whose money was set aside before it was sent."""
+        key = object()
+        while not self._budget.reserve(key, self.judge.model, spec):
+            if not self._budget.in_flight:
+                raise _NoMoneyError
+            await asyncio.sleep(_POLL_S)  # calls in flight may turn out cheaper than what they reserved
+        try:
+            result = await self._call(spec)
+        except BaseException:
+            self._budget.refund(key)
+            raise
+        self._budget.settle(key, spec, result.attempts)
+        return result
 
-async def judge_all(judges: Sequence[Judge], rows: Sequence[Row], notes: list[str], **options: Any) -> None:
+
+async def judge_all(judges: Sequence[Judge], rows: Sequence[Row], notes: list[str], **options: Any) -> int:
     """One judge after the other.
 
     Args:
         judges, rows: who judges what.
         notes: get what each one says at its end.
         options: as for `Judging`.
+
+    Returns:
+        How many judgements were left out.
     """
+    left = 0
     for judge in judges:
         judging = Judging(judge, **options)
         try:
             await judging.run(rows)
         finally:
             notes += judging.notes()
+        left += judging.tally.left
+    return left

@@ -1,15 +1,26 @@
-"""The order in which a run's units are sent: fair between arms; an arm whose models are all busy rests for a while."""
+"""The order in which a run's units are sent: item by item, all arms of one together; a lane whose model is out rests.
+
+An outage fails nothing. A lane rests until its model may be tried again, lets one unit go ahead as a scout, and goes on
+when that one succeeds. Without a success for `give_up_after_s` seconds, or after a fatal error, it ends; its units stay
+pending.
+"""
 
 from __future__ import annotations
 
+import random
+from array import array
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Container
+from dataclasses import dataclass, field
 
-__all__ = ["Lanes", "Unit"]
+from routerlab.experiments.strikes import Strikes
 
-_PAUSE_MAX_S = 60.0
+__all__ = ["Lanes", "Rest", "Unit", "shuffled"]
+
+_BACKOFF_MAX_S = 60.0
 _SCOUT_POLL_S = 0.05
-_PAUSES_MAX = 3  # in a row without a success; then failures count, or a dead provider would hold the run for ever
+_FAILURES = 3  # in a row until a lane rests: one may be the item's own fault
+_TAIL_S = 15.0  # at a lane's end nobody is left to succeed meanwhile: then a blip of the model has to be shorter
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,89 +37,196 @@ class Unit:
         return self.item, self.arm, self.repeat
 
 
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """Why a lane sends nothing.
+
+    Attributes:
+        arm: its position.
+        why: in our own words.
+        resumes_in_s: seconds until it is tried again; None: it has ended, what is left stays pending.
+    """
+
+    arm: int
+    why: str
+    resumes_in_s: float | None
+
+
 @dataclass(slots=True)
 class _Lane:
-    next: int
-    returned: deque[Unit]
+    left: int  # units that nobody holds and that have no row
+    next: int = 0
+    again: deque[Unit] = field(default_factory=deque)  # could not be sent
+    struck: deque[Unit] = field(default_factory=deque)  # met a failure
     resumes_at: float = 0.0
-    pauses: int = 0
+    pauses: int = 0  # in a row without a success
+    failures: int = 0  # the same
+    since: float | None = None  # when its trouble began
+    why: str = ""
+    ended: bool = False
     scout: Unit | None = None  # the one unit that is out to see whether the model is back
+    sent: dict[Unit, int] = field(default_factory=dict)  # units that are out, and the lane's successes before
+
+
+def shuffled(size: int, seed: int | None) -> array[int]:
+    """Positions in a random order, the same for the same seed on every Python version; None: as they stand."""
+    if seed is None:
+        return array("L", range(size))
+    generator = random.Random(seed)
+    keys = [generator.random() for _ in range(size)]
+    return array("L", sorted(range(size), key=keys.__getitem__))
 
 
 class Lanes:
-    """One lane per arm; each gives its units repeat by repeat, item by item. Nothing is laid out in advance.
-
-    After a rest a lane lets one unit go ahead, as the breaker behind it lets one probe pass; the others follow once
-    that one has succeeded.
+    """One lane per arm. The one that is furthest behind goes first, so that a run that stops leaves whole items.
 
     Args:
         items, arms, repeats: how many there are.
+        seed: of the items' order; None: their own.
+        done: the keys of units that have their row already.
+        strikes: of a run that goes on.
+        give_up_after_s: without a success for so long, a lane ends.
     """
 
-    def __init__(self, items: int, arms: int, repeats: int) -> None:
+    def __init__(
+        self,
+        items: int,
+        arms: int,
+        repeats: int,
+        *,
+        seed: int | None = None,
+        done: Container[tuple[int, int, int]] = frozenset(),
+        strikes: Strikes | None = None,
+        give_up_after_s: float = 1800.0,
+    ) -> None:
         self.total = items * arms * repeats
-        self._items, self._size = items, items * repeats
-        self._lanes = [_Lane(0, deque()) for _ in range(arms)]
-        self._turn = 0
+        self.strikes = strikes or Strikes(arms)
+        self._order, self._repeats, self._size = shuffled(items, seed), repeats, items * repeats
+        self._done, self._give_up_s = done, give_up_after_s
+        self._lanes = [_Lane(self._open_units(arm, items)) for arm in range(arms)]
+
+    def _open_units(self, arm: int, items: int) -> int:
+        if not self._done:
+            return self._size
+        return sum((item, arm, r) not in self._done for item in range(items) for r in range(self._repeats))
 
     @property
     def left(self) -> int:
-        """Units that nobody holds."""
-        return sum(self._size - lane.next + len(lane.returned) for lane in self._lanes)
+        """Units that nobody holds and that have no row."""
+        return sum(lane.left for lane in self._lanes)
 
     def take(self, now: float) -> tuple[Unit | None, float | None]:
-        """The next unit; or None and the seconds until a resting lane goes on; or None twice: nothing is left."""
-        waits = []
-        for step in range(len(self._lanes)):
-            arm = (self._turn + step) % len(self._lanes)
-            lane = self._lanes[arm]
-            if lane.next == self._size and not lane.returned:
+        """The next unit; or None and the seconds until a resting lane goes on; or None twice: nothing is to be done."""
+        waits, ready = [], None
+        for arm, lane in enumerate(self._lanes):
+            if lane.ended or not lane.left:
                 continue
-            if lane.resumes_at > now or lane.scout is not None:
+            if lane.since is not None and now - lane.since >= self._give_up_s:
+                lane.ended = True
+            elif lane.resumes_at > now or lane.scout is not None:
                 waits.append(max(lane.resumes_at - now, _SCOUT_POLL_S))
-                continue
-            self._turn = arm + 1
-            unit = self._pop(arm, lane)
-            if 0 < lane.pauses < _PAUSES_MAX:
-                lane.scout = unit
-            return unit, None
-        return None, min(waits, default=None)
+            elif ready is None or lane.next < self._lanes[ready].next:
+                ready = arm
+        if ready is None:
+            return None, min(waits, default=None)
+        lane = self._lanes[ready]
+        unit = self._pop(ready, lane)
+        lane.left -= 1
+        lane.sent[unit] = self.strikes.successes(ready)
+        if lane.pauses:
+            lane.scout = unit
+        return unit, None
 
     def _pop(self, arm: int, lane: _Lane) -> Unit:
-        if lane.returned:
-            return lane.returned.popleft()
-        repeat, item = divmod(lane.next, self._items)
-        lane.next += 1
-        return Unit(item, arm, repeat)
+        if lane.again:
+            return lane.again.popleft()
+        if lane.struck and self.strikes.confirmed(lane.struck[0].key):
+            return lane.struck.popleft()
+        while lane.next < self._size:
+            place, repeat = divmod(lane.next, self._repeats)
+            lane.next += 1
+            unit = Unit(self._order[place], arm, repeat)
+            if unit.key not in self._done:
+                return unit
+        return lane.struck.popleft()
 
-    def pause(self, unit: Unit, seconds: float | None, now: float) -> bool:
-        """Take a unit back and let its lane rest.
+    def untake(self, unit: Unit) -> None:
+        """Give a unit back that was not sent after all."""
+        lane, _ = self._let_go(unit)
+        lane.again.appendleft(unit)
+        lane.left += 1
+
+    def condemned(self, unit: Unit, now: float) -> bool:
+        """Whether a unit that was taken need not be sent: it is at fault, not its model.
+
+        It met failures in three rounds while others of its lane succeeded. Where all others have their rows, it met
+        three failures, the first of them while others succeeded, and the lane has had no success for a while.
+        """
+        if self.strikes.condemned(unit.key):
+            return True
+        lane = self._lanes[unit.arm]
+        alone = lane.next == self._size and not lane.again and all(self.strikes.waits(other.key) for other in lane.sent)
+        suspect = alone and self.strikes.suspect(unit.key)
+        return suspect and lane.since is not None and now - lane.since >= _TAIL_S
+
+    def put_back(self, unit: Unit, seconds: float | None, why: str, now: float, *, struck: bool = False) -> None:
+        """Take a unit back whose model gave no answer.
 
         Args:
-            unit: that could not be served.
-            seconds: until it may be tried again; None: nobody knows.
+            unit: that was sent, or could not be.
+            seconds: until its model may be tried again; None: nobody knows.
+            why: in our own words.
             now: on the same clock as `take`.
-
-        Returns:
-            Whether it was taken back; not where the wait is unknown or long, or the lane rested often enough already.
+            struck: it was sent and met a failure: it may be the item, so that the lane rests only if that goes on.
         """
-        lane = self._lanes[unit.arm]
-        if lane.scout == unit:
-            lane.scout = None
-        if seconds is None or seconds > _PAUSE_MAX_S:
-            return False
+        lane, sent = self._let_go(unit)
+        (lane.struck if struck else lane.again).append(unit)
+        lane.left += 1
+        lane.since = now if lane.since is None else lane.since
+        lane.why = why
+        if struck:
+            self.strikes.struck(unit.key, sent)
+            lane.failures += 1
+            if lane.failures < _FAILURES and not lane.pauses:
+                return
         if lane.resumes_at <= now:  # not one of several that failed together
-            if lane.pauses >= _PAUSES_MAX:
-                return False
             lane.pauses += 1
-        lane.resumes_at = max(lane.resumes_at, now + seconds)
-        lane.returned.append(unit)
-        return True
+        unsure = seconds is None or lane.pauses > 1
+        rest = max(seconds or 0.0, min(_BACKOFF_MAX_S, 2.0 ** (lane.pauses - 1)) if unsure else 0.0)
+        lane.resumes_at = max(lane.resumes_at, now + rest)
+        lane.ended = lane.ended or lane.resumes_at - lane.since >= self._give_up_s
 
-    def ended(self, unit: Unit, *, ok: bool) -> None:
-        """A unit has its row; a success makes the lane's pauses forgotten."""
+    def lost(self, unit: Unit, why: str) -> None:
+        """A unit's model will never answer: its lane ends."""
+        self.untake(unit)
+        lane = self._lanes[unit.arm]
+        lane.ended, lane.why = True, why
+
+    def settled(self, unit: Unit, *, ok: bool) -> None:
+        """A unit has its row; a success makes the lane's trouble forgotten."""
+        lane, _ = self._let_go(unit)
+        self.strikes.cleared(unit.key)
+        if ok:
+            self.strikes.succeeded(unit.arm)
+            lane.pauses, lane.failures, lane.since, lane.scout = 0, 0, None, None
+
+    def _let_go(self, unit: Unit) -> tuple[_Lane, int]:
+        """A unit's lane, and the lane's successes when it was sent."""
         lane = self._lanes[unit.arm]
         if lane.scout == unit:
             lane.scout = None
-        if ok:
-            lane.pauses, lane.scout = 0, None
+        return lane, lane.sent.pop(unit, 0)
+
+    def rests(self, now: float) -> list[Rest]:
+        """The lanes that send nothing though something is left for them, and why."""
+        found = []
+        for arm, lane in enumerate(self._lanes):
+            if lane.ended and lane.left:
+                found.append(Rest(arm, lane.why, None))
+            elif lane.left and lane.resumes_at > now:
+                found.append(Rest(arm, lane.why, lane.resumes_at - now))
+        return found
+
+    def left_of(self, arm: int) -> int:
+        """Units of one lane that nobody holds and that have no row."""
+        return self._lanes[arm].left

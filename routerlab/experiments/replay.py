@@ -1,36 +1,39 @@
 """Replaying a dataset: every item to every arm, with bounded concurrency, scores, a budget and a way to stop.
 
-The engine runs inside the lab's event loop and holds plain data; it draws nothing. One row per item, arm and repeat.
+The engine runs inside the lab's event loop and holds plain data; it draws nothing. One row per item, arm and repeat. A
+call counts as in flight until its row is on disk, so that a process that dies repeats no more than that.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from typing import Any
 
-from routerlab.core.errors import NoModelAvailableError, RateLimitError
-from routerlab.core.types import CompletionResponse
+from routerlab.experiments.answers import Answers
+from routerlab.experiments.assertions import with_call
+from routerlab.experiments.budget import Budget
+from routerlab.experiments.fates import Fate, Kind, fate_of
 from routerlab.experiments.items import Item
 from routerlab.experiments.judge import split_judges
 from routerlab.experiments.judging import judge_all
 from routerlab.experiments.lanes import Lanes, Unit
-from routerlab.experiments.plan import Arm, Progress, ReplayPlan
-from routerlab.experiments.prompts import prompt_text
-from routerlab.experiments.rescore import score_columns
+from routerlab.experiments.plan import Arm, Progress, ReplayPlan, Waiting
+from routerlab.experiments.preflight import preflight, preflight_spec, refusal
+from routerlab.experiments.resume import Past
 from routerlab.experiments.runs import Records, RunRecords
 from routerlab.experiments.scorer import ScoreResult
 from routerlab.experiments.scorers import score_row
+from routerlab.experiments.sheet import Key, Sheet
 from routerlab.experiments.threads import in_thread
+from routerlab.experiments.turns import ask
 from routerlab.session.results import CallResult, CallSpec
 
 __all__ = ["Arm", "Progress", "Replay", "ReplayPlan"]
 
-_WAIT_MAX_S = 3.0  # a call of a run waits this long for a cooling model; longer, and its lane pauses instead
-
-Key = tuple[int, int, int]  # item, arm, repeat
+_WAIT_MAX_S = 3.0  # a call of a run waits this long for a cooling model; longer, and its lane rests instead
+_POLL_S = 0.25
 
 
 class Replay:
@@ -43,6 +46,11 @@ class Replay:
         wall: epoch seconds, for the record.
         clock: monotonic seconds, for rates and pauses.
         mask: takes secrets out of prompts and targets, in the rows; what is sent and scored stays whole.
+        past: what is known of a run that goes on; None: it is new.
+        created_at: when such a run was first started.
+        budget: counts the money; None: without prices.
+        answers: what identical calls were answered before; None: everything is asked.
+        check_first: whether each pinned model gets a small call before the first real one.
     """
 
     def __init__(
@@ -53,29 +61,72 @@ class Replay:
         recorder: Records,
         wall: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
-        mask: Callable[[str], str] = lambda text: text,
+        mask: Callable[[Any], Any] = lambda data: data,
+        past: Past | None = None,
+        created_at: float = 0.0,
+        budget: Budget | None = None,
+        answers: Answers | None = None,
+        check_first: bool = False,
     ) -> None:
         self.plan = plan
         self.run_id = plan.run_id
         self.status = "pending"
         self.notes: list[str] = []
-        self._call = call
+        self.sheet = Sheet(plan, mask)
+        self.budget = budget or Budget(plan.budget_usd)
+        past = past or Past()
+        self._call, self._recorder, self._answers, self._check_first = call, recorder, answers, check_first
+        self._scorers, self._judges = split_judges(plan.scorers)
         self._records = RunRecords(plan, recorder)
         self._wall, self._clock, self._mask = wall, clock, mask
-        self._scorers, self._judges = split_judges(plan.scorers)
-        self._shown: dict[str, dict[str, Any]] = {}
-        self._rows: dict[Key, dict[str, Any]] = {}
-        self._ok = self._failed = self._failovers = 0
-        self._cost_usd: float | None = None
-        self._unpriced = 0
-        self._created_at = self._started = 0.0
+        self._created_at, self._started = created_at, 0.0
         self._ended: float | None = None
-        self._lanes = Lanes(len(plan.dataset), len(plan.arms), plan.repeats)
+        self._restore(past)
+        self._lanes = Lanes(
+            len(plan.dataset),
+            len(plan.arms),
+            plan.repeats,
+            seed=plan.seed,
+            done=frozenset(past.rows),
+            strikes=past.strikes,
+            give_up_after_s=plan.give_up_after_s,
+        )
+        self.opened = bool(past.rows) and not self._lanes.left and not past.unscored and not past.unjudged
         self._workers: list[asyncio.Task[None]] = []
-        self._unkept: list[dict[str, Any]] = []  # rows that are not on disk yet
-        self._keeping: asyncio.Task[None] | None = None
+        self._unkept: list[Key] = []  # rows that are not on disk yet
+        self._checking: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping = False
+        self._unpriced = 0
+
+    def _restore(self, past: Past) -> None:
+        self.sheet.settled.update(past.rows)
+        self.sheet.tried.update(past.tried)
+        self._unscored = list(past.unscored)
+        for key in past.rows:
+            if key not in past.unscored:
+                self.sheet.count(key)
+        self.kept_before = len(past.rows)
+        for place, attempt in past.attempts:
+            self.budget.count(CallSpec() if place is None else self._spec(Unit(*place)), attempt)
+        self.spent_before_usd = self.budget.spent_usd
+
+    def again(self) -> Replay:
+        """The same run once more, with what failed to be sent anew; the strikes of its items are forgotten."""
+        rows = {key: row for key, row in self.sheet.settled.items() if row["status"] == "ok"}
+        return Replay(
+            self.plan,
+            call=self._call,
+            recorder=self._recorder,
+            wall=self._wall,
+            clock=self._clock,
+            mask=self._mask,
+            past=Past(rows=rows),
+            created_at=self._created_at,
+            budget=self.budget,
+            answers=self._answers,
+            check_first=self._check_first,
+        )
 
     # -- running ------------------------------------------------------------------------------------------------------
 
@@ -84,48 +135,67 @@ class Replay:
 
         Raises:
             CancelledError: the task was cancelled: like `stop`, what is finished is kept.
+            RequestError: a model refuses what each item would ask of it; nothing was sent beside that one question.
         """
         if self.status != "pending":
             raise RuntimeError(f"run {self.plan.name!r} was started already")
         self._loop = asyncio.get_running_loop()
-        self._started, self._created_at = self._clock(), self._wall()
-        self._set_status("running")
+        self._started = self._clock()
+        self._created_at = self._created_at or self._wall()
+        if not self.opened:
+            self._set_status("running")
         status = "failed"
         try:
-            await self._work()
-            status = "stopped" if self._stopping else "done"
+            if not self.opened:
+                await self._work()
+            unfinished = self._stopping or self._lanes.left
+            status = "stopped" if unfinished else "done"
         except asyncio.CancelledError:
             status = "stopped"
             raise
         finally:
             self._ended = self._clock()
-            if self._unpriced and self.plan.budget_usd is not None:
-                self.notes.append(f"{self._unpriced} answers had no known price and do not count towards the budget")
+            self.notes += self._notes()
             self._set_status(status)
 
     async def _work(self) -> None:
         if self._stopping:  # stopped before it began
             return
-        size = min(self.plan.concurrency, max(1, self._lanes.left))
-        await self._together(self._worker() for _ in range(size))
-        if self._judges and not self._stopping:
-            await self._together([self._judge()])
+        self._open_arms = [arm for arm in range(len(self.plan.arms)) if self._lanes.left_of(arm)]
+        size = min(self.plan.concurrency, max(1, self._lanes.left + len(self._unscored)))
+        try:
+            await self._records.items()
+            await self._together(self._worker() for _ in range(size))
+            if self._judges and not self._stopping:
+                await self._together([self._judge()])
+        finally:
+            tasks = [*self._workers, *([self._checking] if self._checking else ())]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            if self._unkept:
+                await self._keep()
 
     async def _together(self, work: Iterable[Coroutine[Any, Any, None]]) -> None:
         self._workers = [asyncio.create_task(one) for one in work]
-        try:
-            done, _ = await asyncio.wait(self._workers, return_when=asyncio.FIRST_EXCEPTION)
-        finally:
-            for worker in self._workers:
-                worker.cancel()
-            await asyncio.gather(*self._workers, return_exceptions=True)
-            if self._keeping is not None:
-                await asyncio.gather(self._keeping, return_exceptions=True)
-        if self._keeping is not None:
-            self._keeping.result()
+        done, _ = await asyncio.wait(self._workers, return_when=asyncio.FIRST_EXCEPTION)
         for worker in done:
             if not worker.cancelled() and (error := worker.exception()):
                 raise error
+
+    async def _judge(self) -> None:
+        """Once all have answered, for a judge may compare them."""
+
+        def keep(row: dict[str, Any], score: ScoreResult) -> None:
+            score = score.masked(self._mask)
+            row.update(score.columns())
+            self._records.scores(row, [score])
+
+        options = {"call": self._call, "run_id": self.run_id, "concurrency": self.plan.concurrency}
+        options |= {"items": {item.id: item for item in self.plan.dataset}, "keep": keep, "budget": self.budget}
+        left = await judge_all(self._judges, list(self.sheet.settled.values()), self.notes, **options)
+        self._stopping = self._stopping or left > 0
+        await self._records.kept()
 
     def stop(self) -> None:
         """Send nothing more and cancel what is in flight; finished rows stay. Any thread may call it, twice too."""
@@ -139,58 +209,113 @@ class Replay:
             worker.cancel()
 
     async def _worker(self) -> None:
+        while self._unscored and not self._stopping:  # the process ended between an answer and its scores
+            await self._finish(self._unscored.pop())
         while not self._stopping:
-            if self._keeping is not None and self._keeping.done():
-                self._keeping.result()  # a full disk ends the run
-            if self._over_budget():
-                return
             unit, wait_s = self._lanes.take(self._clock())
-            if unit is not None:
-                await self._handle(unit)
-            elif wait_s is not None:
-                await asyncio.sleep(min(wait_s, 0.25))  # another worker may put a unit back before the pause ends
+            if unit is None:
+                if wait_s is None:
+                    return
+                await asyncio.sleep(min(wait_s, _POLL_S))  # another worker may put a unit back before the rest ends
+            elif unit.key in self.sheet.tried and self._lanes.condemned(unit, self._clock()):
+                await self._settle(unit, self.sheet.tried.pop(unit.key))
+            elif self.budget.reserve(unit.key, unit.arm, spec := self._spec(unit)):
+                await self._handle(unit, spec)
             else:
-                return
+                self._lanes.untake(unit)
+                if not self.budget.in_flight:
+                    self._stopping = True
+                    self.notes.append(self._money_note(self.budget.most_usd(unit.arm, spec)))
+                    return
+                await asyncio.sleep(_POLL_S / 25)  # calls in flight may turn out cheaper than what they reserved
 
-    def _over_budget(self) -> bool:
-        budget = self.plan.budget_usd
-        if budget is None or self._cost_usd is None or self._cost_usd < budget:
-            return False
-        if not self._stopping:
-            self._stopping = True
-            self.notes.append(f"stopped at its budget: ${self._cost_usd:.4g} of ${budget:.4g} were spent")
-        return True
+    def _money_note(self, most: float) -> str:
+        spent, limit = self.budget.spent_usd, self.plan.budget_usd or 0.0
+        note = f"stopped at its budget: ${spent:.4g} of ${limit:.4g} were spent"
+        if spent < 0.9 * limit:
+            note += f", and the next call may cost ${most:.4g} (max_tokens= says how long an answer may be)"
+        return note
 
-    async def _handle(self, unit: Unit) -> None:
-        item = self.plan.dataset[unit.item]
-        self._records.item(item)
-        result = await self._call(self._spec(item, unit))
-        self._spend(result)
-        if self._pause(unit, result):
+    async def _handle(self, unit: Unit, spec: CallSpec) -> None:
+        try:
+            result = await self._send(spec, self.plan.dataset[unit.item])
+        except BaseException:
+            self.budget.refund(unit.key)
+            raise
+        self.budget.settle(unit.key, spec, result.attempts)
+        self._unpriced += result.error is None and not result.row.get("cached") and result.row.get("cost_usd") is None
+        fate = fate_of(result)
+        if fate.kind in (Kind.OK, Kind.FAILED):
+            await self._settle(unit, self.sheet.row(unit.key, result))
+        else:
+            self._wait(unit, fate, result)
+
+    async def _send(self, spec: CallSpec, item: Item) -> CallResult:
+        answers = self._answers if item.turns is None else None  # a conversation is had anew
+        known = await answers.find(spec) if answers is not None else None
+        if known is not None:
+            return known
+        if self._check_first:
+            self._checking = self._checking or asyncio.create_task(self._check())
+            await asyncio.shield(self._checking)
+        result = await ask(self._call, spec, item)
+        if answers is not None:
+            await answers.keep(spec, result)
+        return result
+
+    async def _check(self) -> None:
+        arms = [arm for arm in self._open_arms if self.plan.arms[arm].model is not None]
+        results = await preflight((preflight_spec(self._spec(Unit(0, arm, 0))) for arm in arms), self._call)
+        for spec, result in results:
+            self.budget.settle(None, spec, result.attempts)
+        error = refusal(results)
+        if error is not None:
+            raise error
+
+    def _wait(self, unit: Unit, fate: Fate, result: CallResult) -> None:
+        """Nothing but time was missing: the unit goes back, its lane may rest."""
+        if fate.kind is Kind.LOST:
+            self._lanes.lost(unit, fate.why)
             return
-        row = self._rows[unit.key] = self._row(item, unit, result)
+        struck = fate.kind is Kind.STRUCK
+        self._lanes.put_back(unit, fate.seconds, fate.why, self._clock(), struck=struck)
+        if struck:
+            self.sheet.tried[unit.key] = self.sheet.row(unit.key, result)
+
+    async def _settle(self, unit: Unit, row: dict[str, Any]) -> None:
+        self._lanes.settled(unit, ok=row["status"] == "ok")
+        self.sheet.tried.pop(unit.key, None)
+        self.sheet.settled[unit.key] = row
+        await self._finish(unit.key)
+
+    async def _finish(self, key: Key) -> None:
+        """Score a row and wait until it is on disk: then it counts."""
+        row = self.sheet.settled[key]
+        self._unkept.append(key)
         if row["status"] == "ok" and self._scorers:
-            await self._score(item, row)
-        self._unkept.append(row)
-        if self._keeping is None or self._keeping.done():
-            self._keeping = asyncio.create_task(self._keep())
+            item = self.plan.dataset[key[0]]
+            scores = await in_thread(lambda: score_row(self._scorers, row["text"], with_call(item, row)))
+            row.update({f"score_{score.name}": score.value for score in scores})
+            self._records.scores(row, scores)
+        await self._records.kept()
+        if key in self._unkept:
+            self._unkept.remove(key)
+            self.sheet.count(key)
 
     async def _keep(self) -> None:
-        """Count rows once they are on disk: many with one commit, and nobody waits for it but the end of the run."""
-        while self._unkept:
-            rows, self._unkept = self._unkept, []
-            await self._records.kept()
-            for row in rows:
-                self._count(row)
+        """At the end: count the rows whose workers did not live to see them on disk."""
+        await self._records.kept()
+        rows, self._unkept = self._unkept, []
+        for key in rows:
+            if any(self.sheet.settled[key].get(f"score_{scorer.name}") is None for scorer in self._scorers):
+                self._unscored.append(key)
+            self.sheet.count(key)
 
-    def _spec(self, item: Item, unit: Unit) -> CallSpec:
-        plan, arm = self.plan, self.plan.arms[unit.arm]
-        messages = item.to_messages()
-        if plan.system is not None and not any(message["role"] == "system" for message in messages):
-            messages.insert(0, {"role": "system", "content": plan.system})
+    def _spec(self, unit: Unit) -> CallSpec:
+        plan, arm, item = self.plan, self.plan.arms[unit.arm], self.plan.dataset[unit.item]
         return CallSpec(
-            messages=tuple(messages),
-            params=plan.params,
+            messages=arm.messages(item, plan.system),
+            params={**item.params, **plan.params, **arm.params},
             capability=plan.capability,
             pool=arm.pool,
             model=arm.model,
@@ -205,110 +330,57 @@ class Replay:
             stitch=False,  # nothing that two models wrote enters a comparison
         )
 
-    def _pause(self, unit: Unit, result: CallResult) -> bool:
-        """Put a unit back and let its lane rest, where nothing but time was missing."""
-        if isinstance(result.error, NoModelAvailableError | RateLimitError) and self._lanes.pause(
-            unit, result.error.retry_after_s, self._clock()
-        ):
-            return True
-        self._lanes.ended(unit, ok=result.error is None)
-        return False
-
     # -- what it found ------------------------------------------------------------------------------------------------
 
     def rows(self) -> list[dict[str, Any]]:
         """One row per item, arm and repeat, in this order; those not reached have the status ``pending``."""
-        plan = self.plan
-        return [
-            dict(self._rows.get((place, arm, repeat)) or self._blank(plan.dataset[place], plan.arms[arm], repeat))
-            for place in range(len(plan.dataset))
-            for arm in range(len(plan.arms))
-            for repeat in range(plan.repeats)
-        ]
+        return self.sheet.rows()
 
     @property
     def progress(self) -> Progress:
         """Where the run stands; cheap."""
+        sheet, budget, plan = self.sheet, self.budget, self.plan
         elapsed = (self._clock() if self._ended is None else self._ended) - self._started if self._loop else 0.0
-        done = self._ok + self._failed
-        rate = done / elapsed if elapsed > 0 else 0.0
-        left = self._lanes.total - done
+        done = sheet.ok + sheet.failed
+        rate = max(0, done - self.kept_before) / elapsed if elapsed > 0 else 0.0
+        rows_of_a_prompt = len(plan.arms) * plan.repeats
         return Progress(
             total=self._lanes.total,
             done=done,
-            ok=self._ok,
-            failed=self._failed,
-            failovers=self._failovers,
-            cost_usd=self._cost_usd,
+            ok=sheet.ok,
+            failed=sheet.failed,
+            failovers=sheet.failovers,
+            cost_usd=budget.known_usd,
             rate_per_s=rate,
-            eta_s=left / rate if rate and self._ended is None else None,
+            eta_s=(self._lanes.total - done) / rate if rate and self._ended is None else None,
             elapsed_s=elapsed,
             status=self.status,
+            cached=sheet.cached,
+            items=len(plan.dataset),
+            complete=sheet.complete,
+            reaches=budget.reaches(sheet.complete, done - sheet.cached, rows_of_a_prompt),
+            budget_usd=plan.budget_usd,
+            waiting=tuple(self._waiting()),
         )
 
-    def _blank(self, item: Item, arm: Arm, repeat: int) -> dict[str, Any]:
-        return {
-            **self._of_item(item),
-            **{f"score_{scorer.name}": None for scorer in self.plan.scorers},
-            "item_id": item.id,
-            "model": None,
-            "repeat": repeat,
-            "variant": arm.variant,
-            "status": "pending",
-        }
+    def _waiting(self) -> Iterator[Waiting]:
+        for rest in self._lanes.rests(self._clock()):
+            yield Waiting(self.plan.arms[rest.arm].variant, rest.why, rest.resumes_in_s)
 
-    def _of_item(self, item: Item) -> dict[str, Any]:
-        """What rows show of an item; made once."""
-        shown = self._shown.get(item.id)
-        if shown is None:
-            target = self._mask(item.target) if isinstance(item.target, str) else item.target
-            prompt = prompt_text(item.to_messages())
-            prompt = prompt and self._mask(prompt)
-            shown = self._shown[item.id] = {"prompt": prompt, "text": None, "target": target}
-        return shown
-
-    def _row(self, item: Item, unit: Unit, result: CallResult) -> dict[str, Any]:
-        response = result.response
-        return {
-            **self._blank(item, self.plan.arms[unit.arm], unit.repeat),
-            **{name: value for name, value in result.row.items() if name not in {"item_id", "repeat", "variant"}},
-            "text": response.text if isinstance(response, CompletionResponse) else None,
-            "status": "failed" if result.error is not None else "ok",
-            "error_message": None if result.error is None else str(result.error),
-        }
-
-    def _count(self, row: Mapping[str, Any]) -> None:
-        if row["status"] == "ok":
-            self._ok += 1
-        else:
-            self._failed += 1
-        self._failovers += row.get("failovers") or 0
-
-    def _spend(self, result: CallResult) -> None:
-        cost = result.row.get("cost_usd")
-        if cost is not None:
-            self._cost_usd = (self._cost_usd or 0.0) + cost
-        elif result.error is None:
-            self._unpriced += 1
-
-    async def _score(self, item: Item, row: dict[str, Any]) -> None:
-        scores = await in_thread(lambda: score_row(self._scorers, row["text"], item))
-        row.update({f"score_{score.name}": score.value for score in scores})
-        self._records.scores(row, scores)
-
-    async def _judge(self) -> None:
-        """Once all have answered, for a judge may compare them."""
-
-        def keep(row: dict[str, Any], score: ScoreResult) -> None:
-            masked = replace(score, reason=score.reason and self._mask(score.reason))
-            row.update(score_columns(masked))
-            self._records.scores(row, [masked])
-
-        options = {"call": self._call, "run_id": self.run_id, "concurrency": self.plan.concurrency}
-        options |= {"items": {item.id: item for item in self.plan.dataset}}
-        options |= {"keep": keep, "spent": self._spend, "over": self._over_budget}
-        await judge_all(self._judges, list(self._rows.values()), self.notes, **options)
-        await self._records.kept()
+    def _notes(self) -> Iterator[str]:
+        """What one should know when reading the results."""
+        sheet, plan = self.sheet, self.plan
+        for rest in self._lanes.rests(self._clock()):
+            if rest.resumes_in_s is None:
+                left = self._lanes.left_of(rest.arm)
+                yield f"{plan.arms[rest.arm].variant}: {rest.why}; {left:,} of its rows stay pending"
+        if sheet.ok + sheet.failed < self._lanes.total:
+            on_all = f" on all {len(plan.arms)}" if len(plan.arms) > 1 else ""
+            yield f"{sheet.complete:,} of {len(plan.dataset):,} prompts complete{on_all}"
+        if self.budget.guessed_usd:
+            yield f"${self.budget.guessed_usd:.2g} of attempts that broke off is a guess, and counts towards the budget"
+        if self._unpriced and plan.budget_usd is not None:
+            yield f"{self._unpriced} answers had no known price and do not count towards the budget"
 
     def _set_status(self, status: str) -> None:
         self.status = status

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
+from routerlab.experiments.assertions import with_call
+from routerlab.experiments.budget import Budget
 from routerlab.experiments.items import Item
 from routerlab.experiments.judge import split_judges
 from routerlab.experiments.judging import judge_all
@@ -15,7 +16,7 @@ from routerlab.experiments.scorers import score_row
 from routerlab.experiments.threads import in_thread
 from routerlab.session.results import CallResult, CallSpec
 
-__all__ = ["Scores", "items_of", "rescore", "score_columns", "score_record"]
+__all__ = ["Scores", "items_of", "rescore", "score_record"]
 
 _AT_ONCE = 8
 _NO_TEXT = "there is no text to score: it was not kept (store_text=False), or the reply has none"
@@ -30,14 +31,22 @@ class Scores:
     Attributes:
         names: of the scorers, in the order in which they came.
         notes: of judges.
-        cost_usd: of judges, as far as it is known; None: nothing is.
+        budget: of a run of the past, which has none of its own; made when a judge is asked.
     """
 
     def __init__(self) -> None:
         self.names: list[str] = []
         self.notes: list[str] = []
-        self.cost_usd: float | None = None
+        self.budget: Budget | None = None
         self._columns: dict[tuple[Any, Any, Any], Row] = {}
+
+    def read(self, stored: Iterable[Mapping[str, Any]], known: Collection[str]) -> None:
+        """Take what the table ``scores`` has of scorers that the run itself does not know."""
+        for row in stored:
+            if row["scorer"] not in known:
+                if row["scorer"] not in self.names:
+                    self.names.append(row["scorer"])
+                self.add(row, ScoreResult(row["scorer"], row["value"]))
 
     def begin(self, names: Iterable[str]) -> None:
         """Make room for scorers; what they said before is forgotten."""
@@ -50,18 +59,12 @@ class Scores:
 
     def add(self, row: Mapping[str, Any], result: ScoreResult) -> None:
         """Keep one scorer's word on one row."""
-        self._columns.setdefault(_key(row), {}).update(score_columns(result))
+        self._columns.setdefault(_key(row), {}).update(result.columns())
 
     def over(self, rows: Iterable[Row]) -> list[Row]:
         """The rows with these columns; a newer score hides the run's own."""
         empty = dict.fromkeys(f"score_{name}" for name in self.names)
         return [{**row, **empty, **self._columns.get(_key(row), {})} for row in rows] if self.names else list(rows)
-
-    def spent(self, result: CallResult) -> None:
-        """A judge's call was made."""
-        cost = result.row.get("cost_usd")
-        if cost is not None:
-            self.cost_usd = (self.cost_usd or 0.0) + cost
 
 
 async def rescore(
@@ -72,9 +75,9 @@ async def rescore(
     *,
     run_id: str,
     scores: Scores,
-    mask: Callable[[str], str] = str,
+    mask: Callable[[Any], Any] = str,
     call: Callable[[CallSpec], Awaitable[CallResult]] | None = None,
-    over: Callable[[], bool] = lambda: False,
+    budget: Budget | None = None,
 ) -> None:
     """Score the answered rows of a run.
 
@@ -87,12 +90,12 @@ async def rescore(
         scores: gets them too, with the notes and costs of judges.
         mask: takes secrets out of reasons.
         call: sends a judge's call; None: there are no judges.
-        over: tells whether nothing more may be spent.
+        budget: counts the money of judges.
     """
     plain, judges = split_judges(scorers)
 
     def both(row: Row, result: ScoreResult) -> None:
-        masked = replace(result, reason=result.reason and mask(result.reason))
+        masked = result.masked(mask)
         scores.add(row, masked)
         keep(row, masked)
 
@@ -106,7 +109,7 @@ async def rescore(
                     both(row, ScoreResult(judge.name, None, _NO_TEXT))
         afresh = [{**row, **{f"score_{judge.name}": None for judge in judges}} for row in answered]
         options = {"call": call, "run_id": run_id, "items": items, "concurrency": _AT_ONCE}
-        await judge_all(judges, afresh, scores.notes, **options, keep=both, spent=scores.spent, over=over)
+        await judge_all(judges, afresh, scores.notes, **options, keep=both, budget=budget)
 
 
 async def _score_all(scorers: Sequence[Scorer], rows: Sequence[Row], items: Mapping[str, Item], keep: Keep) -> None:
@@ -117,7 +120,7 @@ async def _score_all(scorers: Sequence[Scorer], rows: Sequence[Row], items: Mapp
             if not isinstance(row.get("text"), str):
                 results = [ScoreResult(scorer.name, None, _NO_TEXT) for scorer in scorers]
             else:
-                text, item = row["text"], items[row["item_id"]]
+                text, item = row["text"], with_call(items[row["item_id"]], row)
                 results = await in_thread(lambda text=text, item=item: score_row(scorers, text, item))  # type: ignore[misc]
             for result in results:
                 keep(row, result)
@@ -152,12 +155,6 @@ def _item(name: str, stored: Mapping[str, Any], row: Mapping[str, Any]) -> Item:
     if isinstance(prompt, list):
         return Item(name, messages=tuple(prompt), target=target, metadata=metadata)
     return Item(name, prompt=prompt or row.get("prompt") or "", target=target, metadata=metadata)
-
-
-def score_columns(result: ScoreResult) -> Row:
-    """The columns of a row that hold one scorer's word."""
-    reason = {} if result.reason is None else {f"reason_{result.name}": result.reason}
-    return {f"score_{result.name}": result.value, **reason}
 
 
 def score_record(run_id: str, row: Mapping[str, Any], result: ScoreResult) -> Row:

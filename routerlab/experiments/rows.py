@@ -17,7 +17,7 @@ from typing import Any
 
 from routerlab.core.errors import DatasetError
 
-__all__ = ["ENDINGS", "Row", "frame_rows", "is_frame", "iterable_rows", "plain", "read_rows"]
+__all__ = ["ENDINGS", "Row", "decode", "frame_rows", "is_frame", "iterable_rows", "plain", "read_rows", "undecodable"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +49,13 @@ def read_rows(path: Path, *, encoding: str, delimiter: str | None) -> Iterator[R
     ending = path.suffix.lower()
     if ending == ".parquet":
         return _parquet_rows(path)
-    text = _decode(path, encoding)
+    text = decode(path, encoding)
     if ending in {".csv", ".tsv"}:
         return _csv_rows(text, path.name, delimiter or ("\t" if ending == ".tsv" else ","))
     return _json_rows(text, path.name) if ending == ".json" else _jsonl_rows(text, path.name)
 
 
-ENDINGS = (".csv", ".json", ".jsonl", ".ndjson", ".parquet", ".tsv")
+ENDINGS = (".csv", ".json", ".jsonl", ".ndjson", ".parquet", ".tsv", ".yaml", ".yml")
 
 
 def iterable_rows(source: Iterable[Any], *, name: str = "row") -> Iterator[Row]:
@@ -118,7 +118,7 @@ def _kind(value: Any) -> str:
     return "null" if value is None else type(value).__name__
 
 
-def _decode(path: Path, encoding: str) -> str:
+def decode(path: Path, encoding: str) -> str:
     """The text of a file; undecodable bytes stay in it as lone surrogates, so that their line can be named."""
     try:
         text = path.read_bytes().decode(encoding, errors="surrogateescape")
@@ -129,7 +129,7 @@ def _decode(path: Path, encoding: str) -> str:
     return text.removeprefix("\ufeff")
 
 
-def _undecodable(text: str) -> str:
+def undecodable(text: str) -> str:
     """Which byte of ``text`` could not be decoded, in words; empty when all could."""
     found = None if text.isascii() else re.search("[\udc80-\udcff]", text)
     return f"byte 0x{ord(found[0]) - 0xDC00:02x} is not valid UTF-8 (or what encoding= says)" if found else ""
@@ -143,7 +143,7 @@ def _jsonl_rows(text: str, name: str) -> Iterator[Row]:
 
 
 def _json_row(line: str, place: str) -> Row:
-    problem = _undecodable(line)
+    problem = undecodable(line)
     if problem:
         return Row(place, {}, problem)
     try:
@@ -156,7 +156,7 @@ def _json_row(line: str, place: str) -> Row:
 
 def _json_rows(text: str, name: str) -> Iterator[Row]:
     problem = next(
-        (f"{name}, line {n}: {bad}" for n, line in enumerate(text.split("\n"), 1) if (bad := _undecodable(line))), ""
+        (f"{name}, line {n}: {bad}" for n, line in enumerate(text.split("\n"), 1) if (bad := undecodable(line))), ""
     )
     if problem:
         raise DatasetError(problem, [problem])
@@ -208,7 +208,7 @@ def _records(text: str, delimiter: str) -> Iterator[tuple[int, list[str], str]]:
             except csv.Error as error:
                 yield first, [], _csv_reason(str(error))
                 continue
-            problem = _undecodable("".join(values))
+            problem = undecodable("".join(values))
             if values:
                 yield first, [] if problem else values, problem
     finally:

@@ -14,7 +14,9 @@ from routerlab.experiments.plan import ReplayPlan
 from routerlab.experiments.rescore import score_record
 from routerlab.experiments.scorers import ScoreResult
 
-__all__ = ["Records", "RunRecords"]
+__all__ = ["Records", "RunRecords", "settings_hash"]
+
+_TOGETHER = 1000  # items between two commits
 
 
 class Records(Protocol):
@@ -37,7 +39,6 @@ class RunRecords:
 
     def __init__(self, plan: ReplayPlan, recorder: Records) -> None:
         self._plan, self._recorder = plan, recorder
-        self._items: set[str] = set()
 
     async def kept(self) -> None:
         """Wait until everything so far is on disk.
@@ -57,7 +58,7 @@ class RunRecords:
                 "name": self._plan.name,
                 "kind": self._plan.kind,
                 "dataset_hash": self._plan.dataset.content_hash,
-                "params_hash": _hash(self._plan.decisive_settings()),
+                "params_hash": settings_hash(self._plan),
                 "params": params,
                 "status": status,
                 "created_at": created_at,
@@ -65,17 +66,21 @@ class RunRecords:
             },
         )
 
-    def item(self, item: Item) -> None:
-        """An item's row, once."""
-        if item.id in self._items:
-            return
-        self._items.add(item.id)
+    async def items(self) -> None:
+        """All items of the run, in the dataset's order, so that a file alone tells what a run is about."""
+        for place, item in enumerate(self._plan.dataset, 1):
+            self._item(item)
+            if place % _TOGETHER == 0:
+                await self.kept()
+        await self.kept()
+
+    def _item(self, item: Item) -> None:
         self._recorder.add(
             "items",
             {
                 "run_id": self._plan.run_id,
                 "item_id": item.id,
-                "prompt": item.prompt if item.messages is None else item.to_messages(),
+                "prompt": item.asked() if item.prompt is None else item.prompt,
                 "target": item.target,
                 "metadata": dict(item.metadata),
             },
@@ -87,6 +92,7 @@ class RunRecords:
             self._recorder.add("scores", score_record(self._plan.run_id, row, score))
 
 
-def _hash(value: Any) -> str:
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
+def settings_hash(plan: ReplayPlan) -> str:
+    """SHA-256 (hex) of what decides a run's results, the dataset aside."""
+    text = json.dumps(plan.decisive_settings(), sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()

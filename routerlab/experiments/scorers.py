@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any
 
 from routerlab.core.errors import ConfigurationError
+from routerlab.experiments.assertions import share_that_holds
 from routerlab.experiments.choices import choice
 from routerlab.experiments.items import Item
 from routerlab.experiments.numbers import last_number, only_number
@@ -25,6 +26,7 @@ from routerlab.experiments.threads import result_of
 __all__ = [
     "ScoreResult",
     "Scorer",
+    "asserts",
     "choice",
     "contains",
     "exact",
@@ -101,7 +103,8 @@ def resolve_scorers(scorers: Any) -> list[Scorer]:
     """Scorers from what a user writes.
 
     Args:
-        scorers: one of these or a list of them: a name (``"exact"``, ``"contains"``, ``"numeric"``, ``"choice"``,
+        scorers: one of these or a list of them: a name (``"exact"``, ``"contains"``, ``"numeric"``, ``"asserts"``,
+            ``"choice"``,
             ``"similarity"``), a ``Scorer``, an object with ``name`` and ``score``, or a function of ``(text, target)``
             or ``(text, target, item)``, plain or async. None: no scorers.
 
@@ -133,8 +136,16 @@ def score_row(scorers: Sequence[Scorer], text: str | None, item: Item) -> list[S
     return [_score(scorer, text, item) for scorer in scorers]
 
 
+def asserts() -> Scorer:
+    """The share of an item's own assertions that hold: those under ``assert`` in its metadata.
+
+    Without assertions there is no score; one that cannot be checked (a cost that nobody knows) is an error.
+    """
+    return Scorer("asserts", lambda text, target, item: share_that_holds(text, item))
+
+
 _BUILT_IN: dict[str, Callable[..., Scorer]] = {
-    made.__name__: made for made in (choice, contains, exact, json_schema, numeric, regex, similarity)
+    made.__name__: made for made in (asserts, choice, contains, exact, json_schema, numeric, regex, similarity)
 }
 _NEED_MORE = {
     "json_schema": "its schema: json_schema({'type': 'object'})",

@@ -73,18 +73,27 @@ class RollingWindowMixin:
 
     def _get_rate(self, key: str) -> float:
         """The share of successes, 0.0 to 1.0; 1.0 with no samples."""
-        window = self._windows.get(key)
-        return 1.0 if window is None else window.rate(self._clock())
+        try:
+            window = self._windows[key]
+        except KeyError:
+            return 1.0
+        return window.rate(self._clock())
 
     def _get_average(self, key: str) -> float:
         """The mean value; 0.0 with no samples."""
-        window = self._windows.get(key)
-        return 0.0 if window is None else window.average(self._clock())
+        try:
+            window = self._windows[key]
+        except KeyError:
+            return 0.0
+        return window.average(self._clock())
 
     def _get_score(self, key: str) -> float:
         """The EWMA of the values, starting from the oldest sample, times the success rate; 0.0 with no samples."""
-        window = self._windows.get(key)
-        return 0.0 if window is None else window.score(self._clock())
+        try:
+            window = self._windows[key]
+        except KeyError:
+            return 0.0
+        return window.score(self._clock())
 
     def __setattr__(self, name: str, value: Any) -> None:
         # Limits may change at any time. Watching for that here costs nothing where it matters, in the calls above.

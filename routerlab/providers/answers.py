@@ -6,7 +6,7 @@ Messages here are the provider's own and uncut; the connector redacts and caps e
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,28 +106,48 @@ class Answer:
         return f"the server redirects to {host}, which is not followed with a key: check base_url"
 
 
-_LIMITS = ("x-ratelimit-", "anthropic-ratelimit-")
+_KINDS = {"requests": ("requests", "req"), "tokens": ("tokens",)}
+_PREFIXES = ("x-ratelimit-", "anthropic-ratelimit-", "ratelimit-", "ratelimitbysize-", "x-trial-endpoint-call-")
 
 
 def read_limits(headers: Mapping[str, str], now_wall: float) -> Limits | None:
-    """What the rate-limit headers say, OpenAI's and Anthropic's; None where there are none."""
-    if not any(name.startswith(_LIMITS) for name in headers):
+    """What the rate-limit headers say, the tightest window of each kind; None where there are none.
+
+    OpenAI and most others: ``x-ratelimit-remaining-requests``, some with the window at the end (``-minute``, ``-day``,
+    ``req-10-second``); Anthropic: ``anthropic-ratelimit-requests-remaining``; OpenRouter, Together and the IETF's
+    draft: ``x-ratelimit-remaining`` or ``ratelimit-remaining``, which are requests; Mistral's older ones: ``…bysize``,
+    which are tokens; Cohere's trial keys: ``x-trial-endpoint-call-remaining``.
+    """
+    if not any(name.startswith(_PREFIXES) for name in headers):
         return None
-    limits = Limits(
-        remaining_requests=_count(_limit(headers, "remaining", "requests")),
-        remaining_tokens=_count(_limit(headers, "remaining", "tokens")),
-        reset_requests_s=parse_reset_after(_limit(headers, "reset", "requests"), now_wall),
-        reset_tokens_s=parse_reset_after(_limit(headers, "reset", "tokens"), now_wall),
-    )
+    requests, tokens = (_tightest(headers, kind, now_wall) for kind in ("requests", "tokens"))
+    limits = Limits(requests[0], tokens[0], requests[1], tokens[1])
     return None if limits == Limits() else limits
 
 
-def _limit(headers: Mapping[str, str], what: str, of: str) -> str:
-    """One value; some servers say just ``x-ratelimit-remaining``, and mean requests."""
-    names = [f"x-ratelimit-{what}-{of}", f"anthropic-ratelimit-{of}-{what}"]
-    if of == "requests":
-        names.append(f"x-ratelimit-{what}")
-    return next((headers[name] for name in names if name in headers), "")
+def _tightest(headers: Mapping[str, str], kind: str, now_wall: float) -> tuple[int | None, float | None]:
+    """What is left of one kind, and the seconds until it is renewed."""
+    found: list[tuple[int, str]] = []
+    resets: dict[str, float] = {}
+    for name, value in headers.items():
+        if not name.startswith(_PREFIXES):
+            continue
+        words = name.split("-")
+        if "remaining" in words and _is_kind(words, kind) and (left := _count(value)) is not None:
+            found.append((left, "-".join(word for word in words if word != "remaining")))
+        elif "reset" in words and _is_kind(words, kind) and (after := parse_reset_after(value, now_wall)) is not None:
+            resets["-".join(word for word in words if word != "reset")] = after
+    left, window = min(found, default=(None, ""))
+    return left, resets.get(window, None if found else next(iter(resets.values()), None))
+
+
+def _is_kind(words: Sequence[str], kind: str) -> bool:
+    if "input" in words or "output" in words:  # Anthropic also gives their sum
+        return False
+    named = [one for one, names in _KINDS.items() if any(name in words for name in names)]
+    if not named:
+        named = ["tokens" if any(word.endswith("bysize") for word in words) else "requests"]
+    return named == [kind]
 
 
 def content_filtered(refusal: str, categories: str = "") -> ProviderError:
@@ -207,6 +227,8 @@ def _details(details: Any) -> tuple[str, float | None]:
             continue
         if one.get("reason") in _REASONS:
             reason = one["reason"]
+        if "PerDay" in json.dumps(one.get("violations")):  # the same status, code and words as a limit per minute
+            reason = "quota_exceeded_per_day"
         if isinstance(one.get("retryDelay"), str):
             retry_after_s = parse_reset_after(one["retryDelay"], 0.0)
     return reason, retry_after_s

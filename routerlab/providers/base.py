@@ -2,7 +2,8 @@
 
 To write a connector, subclass `ProviderConnector`, implement `complete` and `stream`, and name the class in
 ``lab.yaml`` as ``kind: "package.module:Class"``. The mixins (HTTP client, option checks, cache, …) are there to be
-inherited beside it. These rules are what the router relies on:
+inherited beside it, `routerlab.providers.own` turns what goes wrong into the one error, and
+`routerlab.testing.check_connector` proves what was written. These rules are what the router relies on:
 
 - **One error.** Every failure is raised as one `routerlab.core.failures.ProviderError`, whose ``fault`` says where on
   the way it happened and whose ``status``, ``code`` and ``retry_after_s`` repeat what the provider said. Nothing else
@@ -87,8 +88,9 @@ class ProviderConnector(ABC):
         Nothing is sent before the first ``anext``. Closing the generator closes the connection at once.
 
         Yields:
-            Deltas in the order of arrival. The finish reason comes once; usage before or after it, once. An end
-            without a finish reason is a failure (``Fault.TRUNCATED``), never a silent stop.
+            Deltas in the order of arrival. The finish reason comes once; usage before or after it (one that
+            comes again replaces it). An end without a finish reason is a failure (``Fault.TRUNCATED``), never a silent
+            stop.
 
         Raises:
             ProviderError: for every failure, before the first delta or after it.
@@ -129,6 +131,9 @@ class ProviderConnector(ABC):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r})"
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise TypeError("a connector holds keys and is not pickled")
 
     def _no_endpoint(self, what: str) -> ProviderError:
         return ProviderError(f"provider {self.name!r} does not offer {what}", fault=Fault.LOCAL, sent=False)

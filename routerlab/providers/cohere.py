@@ -44,6 +44,9 @@ class CohereProvider(HttpProvider):
             names.add("tool_choice")  # it can ask for a call, not for which
         return frozenset(names)
 
+    def _usual_headers(self, config: Mapping[str, Any]) -> dict[str, str]:
+        return {"X-Client-Name": "routerlab"}
+
     def _base_url(self, url: str) -> str:
         return url.removesuffix("/v1").removesuffix("/v2")
 
@@ -55,7 +58,7 @@ class CohereProvider(HttpProvider):
             body["stop_sequences"] = [stop] if isinstance(stop, str) else list(stop)
         kind, schema = json_schema(params.take("response_format"))
         if kind != "text":
-            body["response_format"] = {"type": "json_object", **({"schema": schema} if schema else {})}
+            body["response_format"] = {"type": "json_object", **({"json_schema": schema} if schema else {})}
         choice = params.take("tool_choice", "auto")
         if choice not in _CHOICES:
             raise ValueError(f"tool_choice: expected auto, required or none, not {choice!r}")

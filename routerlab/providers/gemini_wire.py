@@ -66,17 +66,32 @@ def read_whole(answer: Answer) -> CompletionResponse:
 
 
 class CandidateReader(ChunkReader):
-    """Reads one streamed answer; see `routerlab.providers.reading.Reader`. The API has no mark for its end."""
+    """Reads one streamed answer; see `routerlab.providers.reading.Reader`. The API has no mark for its end.
+
+    Every chunk repeats the counts so far; those of the first one (the prompt) and of the last one are passed on.
+    """
+
+    _begun = False
+
+    def _only_text(self, chunk: Any) -> str:
+        try:
+            (candidate,) = chunk["candidates"]
+            (part,) = candidate["content"]["parts"]
+            words = part["text"]
+        except (KeyError, TypeError, ValueError):
+            return ""
+        more = len(part) > 1 or "finishReason" in candidate or candidate.get("index") or "error" in chunk
+        return "" if more or not isinstance(words, str) else words
 
     def _chunk(self, chunk: Mapping[str, Any]) -> list[Delta]:
         candidate = _candidate(chunk)
         deltas = [self._part(part) for part in _parts(candidate)]
-        word = text(candidate.get("finishReason"))
-        usage = _usage(mapping(chunk.get("usageMetadata")))
-        reason = _reason(word)
+        reason = _reason(text(candidate.get("finishReason")))
+        usage = None if self._begun and not reason else _usage(mapping(chunk.get("usageMetadata")))
+        self._begun = True
         if reason and not self.finished:
             deltas.append(self._finish(reason, usage))
-        elif deltas or usage:
+        elif usage:
             deltas.append(Delta(usage=usage))
         if deltas:
             deltas[0].served_model = self._model(chunk.get("modelVersion"))

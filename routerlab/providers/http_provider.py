@@ -117,16 +117,31 @@ class HttpProvider(HttpClientMixin, ConfigValidatorMixin, ProviderConnector):
 
     async def stream(self, request: CompletionRequest) -> AsyncGenerator[Delta, None]:
         """Answer one chat request piece by piece; see `ProviderConnector.stream`."""
-        key = None
+        key, reader, patience_s = None, self._reader(), self._grace_s
+        batch: list[ServerSentEvent] | None
+        clock = asyncio.get_running_loop().time
         try:
             key = await self._key()
-            async with aclosing(self._deltas(request, key)) as deltas:
-                async for delta in deltas:
-                    yield delta
+            async with aclosing(self._batches(request, reader, key)) as batches:
+                while True:
+                    if not reader.finished and not reader.done:
+                        batch = await anext(batches, None)
+                    else:  # complete: what follows is welcome, but not needed
+                        asked_at = clock()
+                        batch = await _next_within(batches, min(patience_s, _DRAIN_S) if reader.done else patience_s)
+                        patience_s -= clock() - asked_at
+                    if batch is None:
+                        break
+                    for event in batch:
+                        for delta in reader.read(event):
+                            yield delta
+            for delta in reader.end():
+                yield delta
             self._key_source.accepted(key)
             return
         except (ProviderError, asyncio.CancelledError) as error:
             failure = self._presentable(error, key)
+            batch = event = delta = None  # type: ignore[assignment]  # a traceback would show what the provider sent
         raise failure
 
     async def embed(self, request: EmbeddingRequest) -> EmbeddingResponse:
@@ -217,25 +232,6 @@ class HttpProvider(HttpClientMixin, ConfigValidatorMixin, ProviderConnector):
 
     async def _list_models(self, key: Key) -> list[ModelInfo]:
         return self._read_models(await self._ask(self._models_call(), key, _CONNECT_S))
-
-    async def _deltas(self, request: CompletionRequest, key: Key) -> AsyncGenerator[Delta, None]:
-        reader = self._reader()
-        clock, patience_s = asyncio.get_running_loop().time, self._grace_s
-        async with aclosing(self._batches(request, reader, key)) as batches:
-            while True:
-                if not reader.finished and not reader.done:
-                    batch = await anext(batches, None)
-                else:  # complete: what follows is welcome, but not needed
-                    asked_at = clock()
-                    batch = await _next_within(batches, min(patience_s, _DRAIN_S) if reader.done else patience_s)
-                    patience_s -= clock() - asked_at
-                if batch is None:
-                    break
-                for event in batch:
-                    for delta in reader.read(event):
-                        yield delta
-        for delta in reader.end():
-            yield delta
 
     async def _batches(
         self, request: CompletionRequest, reader: Reader, key: Key

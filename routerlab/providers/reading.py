@@ -88,18 +88,24 @@ class ChunkReader:
         self.calls = 0  # tool calls begun
         self._served_model = ""
         self._skipped = 0
+        self._plain = False  # nothing waits for the next delta
 
     def read(self, event: ServerSentEvent) -> list[Delta]:
         """The deltas of one event; see `Reader.read`."""
-        if self.done or event.data == "[DONE]":
+        if self.done:
             return []
         try:
-            deltas = self._read_event(event)
+            chunk = parsed(event.data.strip())
+            if self._plain and (text := self._only_text(chunk)):
+                return [Delta(text)]
+            deltas = self._read_object(chunk, event)
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             if event.event == "error":
                 return self._fail(event.data)
-            self._skipped += 1
+            self._skipped += event.data.strip() != "[DONE]"
+            self._plain = self._plain and not self._skipped
             return []
+        self._plain = self.content
         if deltas and (self.limits is not None or self._skipped):
             deltas[0].limits, self.limits = self.limits, None
             deltas[0].skipped_events, self._skipped = self._skipped, 0
@@ -116,8 +122,14 @@ class ChunkReader:
     def _chunk(self, chunk: Mapping[str, Any]) -> list[Delta]:
         """The deltas of one object. Errors of Python mean that it is malformed."""
 
-    def _read_event(self, event: ServerSentEvent) -> list[Delta]:
-        chunk = parsed(event.data.strip())
+    def _only_text(self, chunk: Any) -> str:
+        """The text of an object that says nothing else, where that can be told quickly; empty where it may say more.
+
+        Not asked before the first text, nor while something else is to be passed on with the next delta.
+        """
+        return ""
+
+    def _read_object(self, chunk: Any, event: ServerSentEvent) -> list[Delta]:
         if not isinstance(chunk, dict):
             raise ValueError("an object was expected")
         if (event.event == "error" or "error" in chunk) and read_error(chunk, failed=event.event == "error"):

@@ -70,8 +70,11 @@ class Viewer(Protocol):
     def committed(self, trial: Trial) -> None:
         """The first content is here."""
 
-    async def show(self, piece: Piece, watch: Watch | None) -> None:
-        """Pass a piece on; may wait, and then lets the watch stand still."""
+    def show(self, piece: Piece) -> bool:
+        """Pass a piece on; False: the reader is behind."""
+
+    async def caught_up(self, watch: Watch | None) -> None:
+        """Wait for a reader who is behind; the watch stands still."""
 
 
 class Trial:
@@ -173,9 +176,12 @@ class Trial:
                 if text or (content and restart):
                     piece = Piece(text, self.record.model, restart)
                     restart = False
-                    self.held.append(piece) if self._hold else await viewer.show(piece, watch)
-        if self._seam is not None and (rest := self._seam.end()):
-            await viewer.show(Piece(rest, self.record.model), watch)
+                    if self._hold:
+                        self.held.append(piece)
+                    elif not viewer.show(piece):
+                        await viewer.caught_up(watch)
+        if self._seam is not None and (rest := self._seam.end()) and not viewer.show(Piece(rest, self.record.model)):
+            await viewer.caught_up(watch)
 
     def describe(self, verdict: Verdict, error: Exception | None, now: float) -> None:
         """Fill in what is known of the record now that it has ended."""

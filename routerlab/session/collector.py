@@ -32,11 +32,16 @@ class Collector:
             self._reasoning.append(delta.reasoning)
         if delta.tool_call is not None:
             self._add_tool_call(delta.tool_call)
-        self.usage = delta.usage or self.usage
-        self.finish_reason = delta.finish_reason or self.finish_reason
-        self.served_model = delta.served_model or self.served_model
-        self.limits = delta.limits or self.limits
-        self.malformed_events += delta.skipped_events
+        if delta.usage is not None:
+            self.usage = delta.usage
+        if delta.finish_reason:
+            self.finish_reason = delta.finish_reason
+        if delta.served_model:
+            self.served_model = delta.served_model
+        if delta.limits is not None:
+            self.limits = delta.limits
+        if delta.skipped_events:
+            self.malformed_events += delta.skipped_events
 
     def _add_tool_call(self, fragment: Any) -> None:
         place = fragment.get("index", 0)

@@ -126,6 +126,7 @@ def load_config(
     Warns:
         UserWarning: a key stands in the configuration itself.
     """
+    source = Private(source) if isinstance(source, Mapping) else source  # tracebacks may show variables
     label, dotenv = _place_of(source)
     built = _built(source, Path(dotenv), environment() if environ is None else Private(environ), overrides or {})
     if built.config is None:

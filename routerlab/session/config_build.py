@@ -153,7 +153,7 @@ def _model(
         _features(path, shape.features, problems),
         shape.context_window,
         None if shape.price is None else Price(shape.price.input, shape.price.output, shape.price.cached_input),
-        dict(shape.model_extra or {}),
+        Private(shape.model_extra or {}),
     )
 
 

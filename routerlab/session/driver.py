@@ -138,12 +138,15 @@ class Call:
             event = moves.Failed(failure, not trial.collector.any_tool_call)
         except Exception as mistake:
             verdict, error = MISTAKE, mistake
+            conceal(mistake, self._desk.redactor)
             raise
         finally:
             self._settle(trial, permit, verdict, error)
         for piece in trial.held if verdict is SUCCESS else ():
-            await self.show(piece)
-        await self._pass_on(Piece(self._mask.end(), action.model))
+            if not self.show(piece):
+                await self.caught_up()
+        if not self._pass_on(Piece(self._mask.end(), action.model)):
+            await self.caught_up()
         if isinstance(event, moves.Failed) and event.resumable:
             event = moves.Failed(event.error, checkpoint(self.result.call_id, action.model, self._text).resumable)
         return event
@@ -184,23 +187,27 @@ class Call:
         if trial.restarts:
             self._shown.clear()
 
-    async def show(self, piece: Piece, watch: Watch | None = None) -> None:
-        """Note a piece and pass it on, without secrets; waits while the reader is behind."""
+    def show(self, piece: Piece) -> bool:
+        """Note a piece and pass it on, without secrets; False: the reader is behind, see `caught_up`."""
         text = self._mask.feed(piece)
-        await self._pass_on(piece if text is piece else Piece(text, piece.model, piece.restart), watch)
+        return self._pass_on(piece if text is piece else Piece(text, piece.model, piece.restart))
 
-    async def _pass_on(self, piece: Piece, watch: Watch | None = None) -> None:
+    def _pass_on(self, piece: Piece) -> bool:
         if not piece and not piece.restart:
-            return
+            return True
         if not self._shown or self._shown[-1][0] != piece.model:
             self._shown.append((piece.model, []))
         self._shown[-1][1].append(piece)
-        if self._sink is not None and not self._sink.offer(piece):
-            if watch is not None:
-                watch.pause()
-            await self._sink.drained()
-            if watch is not None:
-                watch.resume()
+        return self._sink is None or self._sink.offer(piece)
+
+    async def caught_up(self, watch: Watch | None = None) -> None:
+        """Wait for the reader; the watch stands still."""
+        assert self._sink is not None  # noqa: S101 - nobody else can be behind
+        if watch is not None:
+            watch.pause()
+        await self._sink.drained()
+        if watch is not None:
+            watch.resume()
 
     def _settle(self, trial: Trial, permit: Permit, verdict: Verdict, error: Exception | None) -> None:
         """Give the permit back and write the attempt down, whatever happened."""
@@ -217,8 +224,7 @@ class Call:
         )
         if verdict is SUCCESS or verdict.blames_model:
             self._pool.learn(Feedback("answered" if verdict is SUCCESS else "failed", record.model, now))
-        after = self._desk.health.snapshot(record.model, now)
-        record.breaker_after, record.score_after = after.breaker, after.score
+        record.breaker_after, record.score_after = self._desk.health.standing(record.model, now)
         partial = "" if verdict is SUCCESS else without_half(trial.collector.text, self._desk.redactor)
         self._journal.attempt(record, partial)
         self._journal.events(events)

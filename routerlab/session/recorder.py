@@ -170,6 +170,15 @@ class Recorder:
         done.set_result(None)
         return done
 
+    def forget(self, run_id: str) -> None:
+        """Take a run out of the store, with all that belongs to it; what is in memory stays for this session.
+
+        Raises:
+            StoreError: it could not be taken out.
+        """
+        if self.store is not None:
+            self.store.forget(run_id)
+
     def flush(self, timeout: float | None = 30.0) -> None:
         """Wait until every row so far is on disk.
 

@@ -109,6 +109,9 @@ class Session:
                 if len(self.config.providers) == 1:
                     raise
                 problems += error.problems or [f"providers.{name}: {error}"]
+            except (KeyError, TypeError, ValueError) as error:  # a connector of one's own; its `_require_field`, say
+                words = error.args[0] if isinstance(error, KeyError) and error.args else error
+                problems.append(f"providers.{name}: {words}")
         if problems:
             raise ConfigurationError("\n- ".join(["the configuration has mistakes:", *problems]), problems)
 

@@ -13,7 +13,7 @@ from typing import Any, Self
 from routerlab.core.errors import StoreError
 from routerlab.session.rows import RowMaker, decoded
 from routerlab.session.store_file import refuse_foreign
-from routerlab.session.store_writer import Writer
+from routerlab.session.store_writer import FORGET, Writer
 from routerlab.session.tables import TABLES, Table
 
 __all__ = ["Store", "StoreReader"]
@@ -171,6 +171,17 @@ class Store(StoreReader):
         if self._writer is None:
             raise StoreError(f"the store {self.path} is closed")
         return self._writer.barrier()
+
+    def forget(self, run_id: str) -> None:
+        """Delete a run and everything that belongs to it.
+
+        Raises:
+            StoreError: it could not be deleted.
+        """
+        if self._writer is None:
+            raise StoreError(f"the store {self.path} is closed")
+        self._writer.put(FORGET, (run_id,), timeout=30.0)
+        self._writer.flush(30.0)
 
     def close(self) -> None:
         """Write what is left and let go of the file; closing twice is fine, reading goes on.

@@ -15,6 +15,7 @@ from routerlab.session.tables import TABLES, Table
 __all__ = [
     "APPLICATION_ID",
     "SCHEMA_VERSION",
+    "forget_sql",
     "insert_sql",
     "open_file",
     "refuse_foreign",
@@ -75,6 +76,17 @@ def insert_sql(table: Table) -> str:
         updates = ", ".join(f"{_quoted(name)} = excluded.{_quoted(name)}" for name in table.names)
         sql += f" ON CONFLICT ({', '.join(map(_quoted, table.key))}) DO UPDATE SET {updates}"
     return sql
+
+
+def forget_sql() -> list[str]:
+    """The statements that delete a run, given its id: what hangs on its calls first."""
+    of_calls = "call_id IN (SELECT call_id FROM calls WHERE run_id = ?)"
+    own = [name for name, table in TABLES.items() if "run_id" in table.names]
+    hanging = [name for name, table in TABLES.items() if "call_id" in table.names and name not in own]
+    return [f"DELETE FROM {name} WHERE {of_calls}" for name in hanging if name != "events"] + [  # noqa: S608 - our names
+        f"DELETE FROM {name} WHERE run_id = ?"  # noqa: S608 - our own names
+        for name in own
+    ]
 
 
 def set_journal(connection: sqlite3.Connection, path: Path) -> None:

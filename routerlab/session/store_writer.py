@@ -22,11 +22,14 @@ from pathlib import Path
 from typing import Any
 
 from routerlab.core.errors import LeaseLostError, StoreError
-from routerlab.session.store_file import insert_sql, open_file, set_journal
+from routerlab.session.store_file import forget_sql, insert_sql, open_file, set_journal
 from routerlab.session.store_lease import HEARTBEAT_S, Lease
 from routerlab.session.tables import TABLES
 
-__all__ = ["Writer"]
+__all__ = ["FORGET", "Writer"]
+
+FORGET = "-run"
+"""Put in place of a table, with a run's id as the row: deletes the run."""
 
 _GROUP_S = 0.05
 _GROUP_ROWS = 500
@@ -38,6 +41,7 @@ _URGENT = "runs"  # a later row replaces an earlier one, so that writing one twi
 _writers: dict[Path, Writer] = {}
 _writers_lock = threading.Lock()
 _INSERTS = {name: insert_sql(table) for name, table in TABLES.items()}
+_FORGETS = forget_sql()
 
 
 class Writer:
@@ -144,6 +148,8 @@ class Writer:
                 future.set_exception(self._failure())
             else:
                 self._barriers.append((self._put, future))
+                self._hurry = True  # a worker of a run waits for it
+                self._changed.notify_all()
         return future
 
     def stop(self) -> None:
@@ -242,7 +248,8 @@ class Writer:
         try:
             self._lease.renew()
             for table, group in rows.items():
-                self._connection.executemany(_INSERTS[table], group)
+                for sql in _FORGETS if table == FORGET else (_INSERTS[table],):
+                    self._connection.executemany(sql, group)
             self._connection.execute("COMMIT")
         finally:
             if self._connection.in_transaction:

@@ -104,6 +104,12 @@ class SimulatedServer:
         """How many requests for a model arrived, whatever became of them."""
         return self._app.requests(model)
 
+    @property
+    def connections(self) -> int:
+        """How many connections of clients are open now, idle ones included."""
+        running = self._running
+        return 0 if running is None else len(running.state.connections)
+
     def url(self, model: str | None = None, kind: str = "openai") -> str:
         """The base URL that a client is given, such as ``http://127.0.0.1:50123/v1``.
 
@@ -175,6 +181,7 @@ class _Running:
     def __init__(self, app: SimulatedApplication, sockets: list[socket.socket]) -> None:
         self._app = app
         self._sockets = sockets
+        self.state = ServerState()
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, name="routerlab-simulated", daemon=True)
         self._thread.start()
@@ -195,7 +202,7 @@ class _Running:
 
     async def _serve(self) -> None:
         self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
-        state = ServerState()
+        state = self.state
         config = _configuration(self._app)
         servers = [
             await self._loop.create_server(

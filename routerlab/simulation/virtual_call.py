@@ -6,6 +6,7 @@ import heapq
 import itertools
 import math
 from collections.abc import Callable
+from typing import Any
 
 from routerlab.core import moves
 from routerlab.core.breaker import Permit
@@ -30,19 +31,20 @@ class VirtualClock:
 
     def __init__(self, now: float) -> None:
         self.now = now
-        self._heap: list[tuple[float, int, Callable[[], object]]] = []
+        self._heap: list[tuple[float, int, Callable[..., object], tuple[Any, ...]]] = []
         self._order = itertools.count()  # what is due at the same moment happens in the order of its planning
 
-    def at(self, moment: float, do: Callable[[], object]) -> None:
-        """Plan something; an infinite moment never comes, a past one is now."""
+    def at(self, moment: float, do: Callable[..., object], *args: Any) -> None:
+        """Plan ``do(*args)``; an infinite moment never comes, a past one is now."""
         if not math.isinf(moment):
-            heapq.heappush(self._heap, (max(self.now, moment), next(self._order), do))
+            heapq.heappush(self._heap, (max(self.now, moment), next(self._order), do, args))
 
     def run(self, until: float) -> None:
         """Let everything happen up to a moment, that one included."""
-        while self._heap and self._heap[0][0] <= until:
-            self.now, _, do = heapq.heappop(self._heap)
-            do()
+        heap, pop = self._heap, heapq.heappop
+        while heap and heap[0][0] <= until:
+            self.now, _, do, args = pop(heap)
+            do(*args)
 
 
 class VirtualCall:
@@ -127,7 +129,7 @@ class VirtualCall:
         if isinstance(action, moves.Wait):
             self.waits.append(action.seconds)
             self._waited_s += action.seconds
-            self._later(action.seconds, lambda: self._receive(moves.Waited()))
+            self._later(action.seconds, self._receive, moves.Waited())
         elif isinstance(action, moves.Finish):
             self._finish(action)
 
@@ -135,9 +137,12 @@ class VirtualCall:
         snapshots = () if isinstance(event, moves.Succeeded) else self._snapshots()  # it decides nothing more
         self._act(self.route.receive(event, snapshots, self._clock.now))
 
-    def _later(self, seconds: float, do: Callable[[], object]) -> None:
-        step = self._step
-        self._clock.at(self._clock.now + seconds, lambda: do() if self._step == step else None)
+    def _later(self, seconds: float, do: Callable[..., object], *args: Any) -> None:
+        self._clock.at(self._clock.now + seconds, self._due, self._step, do, args)
+
+    def _due(self, step: int, do: Callable[..., object], args: tuple[Any, ...]) -> None:
+        if step == self._step:
+            do(*args)
 
     def _snapshots(self) -> list[ModelSnapshot]:
         return self._health.snapshots(self.pool.models, self._clock.now)
@@ -146,36 +151,37 @@ class VirtualCall:
 
     def _send(self, action: moves.Attempt) -> bool:
         """Start an attempt; False: the breaker had no permit."""
-        before = self._health.snapshot(action.model, self._clock.now)
-        permit, events = self._health.claim(action.model, self._clock.now, action.clocks.lease_s)
+        model, now = action.model, self._clock.now
+        breaker, score = self._health.standing(model, now)
+        permit, events = self._health.claim(model, now, action.clocks.lease_s)
         self.transitions += events
         if permit is None:
             return False
         if action.reason != "retry":
-            self.pool.learn(Feedback("chosen", action.model, self._clock.now))
-        record = self._new_record(action, before)
+            self.pool.learn(Feedback("chosen", model, now))
+        record = self._new_record(action, breaker, score)
         self._sent = record, permit
-        play = self._play(self.request, action.model)
+        play = self._play(self.request, model)
         seconds, error = cut(play, action.clocks, stream=self.request.stream)
         if self.request.stream and play.content_s is not None and play.content_s <= seconds:
-            self._later(play.content_s, lambda: self._commit(record))
+            self._later(play.content_s, self._commit, record)
         failed = moves.Failed(error, play.resumable) if error else None
-        self._later(seconds, lambda: self._end(record, permit, failed))
+        self._later(seconds, self._end, record, permit, failed)
         return True
 
-    def _new_record(self, action: moves.Attempt, before: ModelSnapshot) -> AttemptRecord:
+    def _new_record(self, action: moves.Attempt, breaker: str, score: float | None) -> AttemptRecord:
         waited, self._waited_s = self._waited_s, 0.0
         return AttemptRecord(
             call_id=self.request.call_id,
             run_id=None,
             attempt=len(self.attempts) + 1,
             model=action.model,
-            provider=before.provider,
+            provider=action.model.partition("/")[0],
             reason=action.reason if action.mode == "fresh" else action.mode,
             started_at=self._clock.now,
             wait_before_s=waited,
-            breaker_before=before.breaker,
-            score_before=before.score,
+            breaker_before=breaker,
+            score_before=score,
         )
 
     def _commit(self, record: AttemptRecord) -> None:
@@ -195,8 +201,8 @@ class VirtualCall:
         self.transitions += self._health.settle(record.model, permit, verdict, now, latency_s=latency_s, error=error)
         if verdict is SUCCESS or verdict.blames_model:
             self.pool.learn(Feedback("answered" if verdict is SUCCESS else "failed", record.model, now))
-        after = self._health.snapshot(record.model, now)
-        record.outcome, record.breaker_after, record.score_after = verdict.outcome.value, after.breaker, after.score
+        record.outcome = verdict.outcome._value_  # `value` is a property written in Python before 3.12
+        record.breaker_after, record.score_after = self._health.standing(record.model, now)
         record.status = 200 if verdict is SUCCESS else None
         if error is not None:
             record.status, record.retry_after_s, record.error_message = error.status, error.retry_after_s, error.message

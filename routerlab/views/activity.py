@@ -5,12 +5,16 @@ from __future__ import annotations
 import weakref
 from typing import Any
 
+from routerlab.core.errors import ConfigurationError
+from routerlab.experiments.plan import ReplayPlan
 from routerlab.experiments.traffic import Traffic
+from routerlab.views.outlook import outlook
 from routerlab.views.run import Run
 
 __all__ = ["Activity", "run_data"]
 
 _RUNS = 5
+_going: weakref.WeakSet[Run] = weakref.WeakSet()  # of all labs of the process: two may share a store
 
 
 class Activity:
@@ -24,6 +28,12 @@ class Activity:
         """Show a run from now on, as long as somebody holds it."""
         living = [ref for ref in self._runs if ref() is not None]
         self._runs = [*living[-_RUNS + 1 :], weakref.ref(run)]
+        _going.add(run)
+
+    def refuse_twice(self, plan: ReplayPlan) -> None:
+        """Raise `ConfigurationError` where this very run is at work already, in any lab of the process."""
+        if any(run.run_id == plan.run_id and not run.over for run in list(_going)):
+            raise ConfigurationError(f"run {plan.name!r} is at work already: wait for it, or stop it first")
 
     def add_traffic(self, traffic: Traffic) -> None:
         """Show traffic until it ends."""
@@ -62,5 +72,7 @@ def run_data(run: Run) -> dict[str, Any]:
         "rate": round(now.rate_per_s, 2),
         "eta": None if now.eta_s is None else round(now.eta_s, 1),
         "elapsed": round(now.elapsed_s, 1) if over else None,
-        "notes": run.notes,
+        "pending": now.total - now.done if over else 0,
+        "cached": now.cached,
+        "notes": [*run.notes, *outlook(now)],
     }

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from routerlab.views.words import count, seconds
+from routerlab.views.words import seconds
 
 __all__ = ["Bar", "Lane", "Segment", "call_lanes", "failure", "state_name", "states", "what_then"]
 
@@ -156,9 +156,9 @@ def what_then(attempt: Row, following: Row | None, *, answered: bool = False) ->
     if following is None:
         then = "" if attempt["outcome"] == "cancelled" else "gave up"
     elif attempt.get("committed") and following.get("reason") == "continue":
-        then = f"carried on after {count(attempt.get('chars') or 0, 'character')}"
+        return f"broke off · carried on at character {attempt.get('chars') or 0:,}"
     elif attempt.get("committed") and following.get("reason") == "restart":
-        then = "started over"
+        return "broke off · started over"
     else:
         then = "tried again" if following["model"] == attempt["model"] else "moved on"
     return " · ".join(part for part in (failure(attempt), then) if part)

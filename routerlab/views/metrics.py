@@ -49,6 +49,8 @@ _HEALTH: dict[str, ColumnType] = {
     "out_because": "id",
     "remaining_requests": "int",
     "remaining_tokens": "int",
+    "reset_requests_s": "float",
+    "reset_tokens_s": "float",
     "price_input": "float",
     "price_output": "float",
     "context_window": "int",
@@ -162,7 +164,8 @@ def health(snapshots: Iterable[ModelSnapshot]) -> pd.DataFrame:
         ``breaker`` (``closed``, ``open``, ``half_open``) and ``seconds_to_probe``; ``score`` and ``success_rate`` in
         0…1 with the ``samples`` behind them, missing without any; ``latency_s``, mean of the recent successes;
         ``cooling_s`` left of a rate limit; ``out_because``, empty unless somebody must act; what the provider's headers
-        left of its limits; prices in USD per million tokens.
+        said last of the remaining requests and tokens, and the seconds left until they are renewed; prices in USD per
+        million tokens.
     """
     rows = [_health_row(snapshot) for snapshot in snapshots]
     return to_frame({name: [row[name] for row in rows] for name in _HEALTH}, _HEALTH)
@@ -176,7 +179,14 @@ def _health_row(snapshot: ModelSnapshot) -> dict[str, Any]:
         "cooling_s": max(0.0, snapshot.cooling_until - snapshot.at),
         "remaining_requests": remaining and remaining.remaining_requests,
         "remaining_tokens": remaining and remaining.remaining_tokens,
+        "reset_requests_s": _left(remaining.reset_requests_s if remaining else None, snapshot),
+        "reset_tokens_s": _left(remaining.reset_tokens_s if remaining else None, snapshot),
         "price_input": price and price.input,
         "price_output": price and price.output,
         "features": None if features is None else ", ".join(sorted(features)),
     }
+
+
+def _left(reset_s: float | None, snapshot: ModelSnapshot) -> float | None:
+    """Seconds left of a time that was told a while ago."""
+    return None if reset_s is None else max(0.0, reset_s - (snapshot.at - snapshot.remaining_at))

@@ -12,6 +12,7 @@ from typing import TextIO
 
 from routerlab.experiments.plan import Progress
 from routerlab.views.front import kernel
+from routerlab.views.outlook import last_words, outlook
 from routerlab.views.run import Run
 from routerlab.views.words import count, money, seconds
 
@@ -34,6 +35,16 @@ def watch(run: Run, *, stream: TextIO | None = None) -> Run:
         The run. An interrupt stops it and returns what it has.
     """
     output = sys.stderr if stream is None else stream
+    if run.engine.opened:
+        run.wait()
+    else:
+        _watch(run, output)
+    for line in last_words(run):
+        (sys.stdout if kernel() is not None else output).write(f"{line}\n")
+    return run
+
+
+def _watch(run: Run, output: TextIO) -> None:
     try:
         with _shown(run, output) as (show, every):
             try:
@@ -44,7 +55,6 @@ def watch(run: Run, *, stream: TextIO | None = None) -> Run:
             show(run.progress)
     except KeyboardInterrupt:  # while the picture was put up or taken down: nobody else holds the run
         run.stop().wait()
-    return run
 
 
 def progress_line(progress: Progress) -> str:
@@ -63,6 +73,8 @@ def _details(progress: Progress) -> str:
         money(progress.cost_usd),
         f"{progress.rate_per_s:.1f}/s" if progress.rate_per_s else "",
         f"{seconds(progress.eta_s)} left" if running and progress.eta_s is not None else "",
+        f"{progress.cached:,} cached" if progress.cached else "",
+        *(outlook(progress) if running else ()),
         "" if running else seconds(progress.elapsed_s),
     ]
     return " · ".join(part for part in parts if part)

@@ -73,11 +73,15 @@ class _Answer:
         """The provider's own body; None for a stream."""
         return getattr(self._result.response, "raw", None)
 
+    def _writers(self) -> str:
+        """Who wrote it; several where a stream was carried on."""
+        return ", then ".join(dict.fromkeys(model for model, _ in self._result.parts)) or self.model or ""
+
     def _footer(self) -> str:
         usage = self.usage
         tokens = "" if usage is None or usage.total_tokens is None else f"{usage.total_tokens:,} tokens"
         moved = count(self.trace.failovers, "failover") if self.trace.failovers else ""
-        parts = (self.model, seconds(self.latency_s), tokens, money(self.cost_usd), moved, *marks(self._row))
+        parts = (self._writers(), seconds(self.latency_s), tokens, money(self.cost_usd), moved, *marks(self._row))
         return " · ".join(part for part in parts if part)
 
     def _box(self, content: str) -> str:
@@ -148,10 +152,25 @@ class Reply(_Answer):
 
         tools = "".join(f"<div><code>{escape_text(_tool(call))}</code></div>" for call in self.tool_calls)
         cut = "" if self.finish_reason in {None, "stop", "tool_calls"} else f"<div>[{escape_text(self._ended())}]</div>"
-        return self._box(f'<div style="white-space:pre-wrap">{escape_text(self.text)}</div>{tools}{cut}')
+        *begun, last = self._written()
+        text = "".join(_part(*one, seam=True) for one in begun) + _part(*last, seam=False)
+        return self._box(f'<div style="white-space:pre-wrap">{text}</div>{tools}{cut}')
+
+    def _written(self) -> list[tuple[str, str]]:
+        """The text by its writers; one of them where the parts do not say it all."""
+        parts = self.parts
+        return parts if "".join(words for _, words in parts) == self.text else [(self.model or "", self.text)]
 
     def _ended(self) -> str:
         return "cut at the length limit" if self.finish_reason == "length" else f"ended by {self.finish_reason}"
+
+
+def _part(model: str, words: str, *, seam: bool) -> str:
+    """What one model wrote, with its name for who rests there; a bar shows where another one carried it on."""
+    from routerlab.views.svg import escape_text
+
+    style = ' style="border-right:2px solid var(--rl-muted);padding-right:1px"' if seam else ""
+    return f'<span title="{escape_text(model)}"{style}>{escape_text(words)}</span>'
 
 
 def _tool(call: dict[str, Any]) -> str:

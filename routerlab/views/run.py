@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from routerlab.core.errors import ConfigurationError
+from routerlab.experiments.batches import write_batch_results
+from routerlab.experiments.outcomes import OutcomeTable
 from routerlab.experiments.plan import Progress
 from routerlab.experiments.replay import Replay
 from routerlab.experiments.rescore import Scores
 from routerlab.session.loop import Job
+from routerlab.views.analysis import Analysis
 from routerlab.views.figures import Figure
 from routerlab.views.frames import RecordSource
 from routerlab.views.markup import page_part, table
@@ -34,7 +37,7 @@ __all__ = ["Run", "summary_cells", "summary_head", "summary_html"]
 _PATIENCE_S = 5.0  # how long an interrupted caller waits for the cleanup
 
 
-class Run:
+class Run(Analysis):
     """A replay of a dataset. The same object is the handle (``wait=False``) and the result.
 
     Args:
@@ -49,7 +52,7 @@ class Run:
         self._live = live
         self._session, self._job = session, job
         self._recorder: RecordSource = session.recorder
-        self._scores = Scores()
+        self._scores = self._kept_scores() if engine.kept_before else Scores()
 
     @classmethod
     def start(cls, engine: Replay, session: Session, live: Live | None = None) -> Self:
@@ -107,6 +110,37 @@ class Run:
         """Whether nothing of it goes on any more."""
         return self._job.done()
 
+    def retry_failed(self, *, wait: bool = True) -> Self:
+        """Send again what failed; what is there stays.
+
+        Args:
+            wait: False: return at once, as from ``lab.replay(…, wait=False)``.
+
+        Raises:
+            ConfigurationError: the run is still at work.
+        """
+        from routerlab.views.progress import watch
+
+        self._refuse_at_work()
+        self.engine = self.engine.again()
+        self._job = self._session.submit(self.engine.run())
+        if wait:
+            watch(self)
+        return self
+
+    def delete(self) -> None:
+        """Take the run out of the store, with its calls, texts and scores; this object keeps its rows.
+
+        Raises:
+            ConfigurationError: the run is still at work.
+        """
+        self._refuse_at_work()
+        self._session.recorder.forget(self.run_id)
+
+    def _refuse_at_work(self) -> None:
+        if not self.over:
+            raise ConfigurationError(f"run {self.name!r} is still at work: wait for it, or stop it first")
+
     async def finished(self) -> Self:
         """`wait`, to be awaited in any event loop; cancelling it stops the run."""
         await self._session.loop.bridge(self._end())
@@ -153,8 +187,8 @@ class Run:
     @property
     def df(self) -> pd.DataFrame:
         """One row per item, arm and repeat: ``prompt, text, target, score_<name>…, item_id, model, repeat, variant,
-        status`` (after the scores the ``reason_<name>`` of judges), then the columns of ``lab.calls()`` and
-        ``error_message``. Rows not reached are ``pending``."""
+        status`` (after the scores the ``reason_<name>`` of judges), the columns of ``lab.calls()``, ``error_message``
+        and ``note``. Rows not reached are ``pending``."""
         from routerlab.views.frames import run_frame
 
         frame = run_frame(self.rows(), self.scorers)
@@ -188,6 +222,11 @@ class Run:
         from routerlab.views.scoring import score_run
 
         return score_run(self, scorers, session or self._session, self._scores, self._recorder, budget_usd)
+
+    def _kept_scores(self) -> Scores:
+        from routerlab.views.scoring import kept_scores
+
+        return kept_scores(self._recorder, self.run_id, [scorer.name for scorer in self.engine.plan.scorers])
 
     @property
     def data(self) -> RunData:
@@ -237,6 +276,16 @@ class Run:
         """
         return Figure(self.data, kind, title=self.name)
 
+    def outcomes(self, scorer: str | None = None) -> OutcomeTable:
+        """What each model scored, cost and took on each prompt; `compare` reads it."""
+        metadata = {item.id: item.metadata for item in self.engine.plan.dataset}
+        return OutcomeTable.read(self.rows(), scorer, scorers=self.scorers, metadata=metadata)
+
+    @property
+    def simulated(self) -> bool:
+        """Whether any answer came from a simulated provider."""
+        return any(row.get("simulated") for row in self.engine.rows())
+
     def traces(self, *, failovers: bool = True) -> list[Trace]:
         """The traces of its calls, oldest first; with `failovers` only of those that moved on to another model."""
         from routerlab.views.traces import read_traces
@@ -253,6 +302,10 @@ class Run:
         from routerlab.views.report import write_report
 
         return write_report(self, path, text=text)
+
+    def to_batch_jsonl(self, path: str | os.PathLike[str]) -> Path:
+        """Write the rows as OpenAI's batch API writes its results; see `write_batch_results`."""
+        return write_batch_results(self, path)
 
     def settings(self) -> dict[str, Any]:
         """What was asked for."""

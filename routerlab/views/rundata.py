@@ -7,22 +7,13 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
-from routerlab.experiments.judging import PURPOSE
+from routerlab.experiments.judging import PURPOSE as JUDGE
+from routerlab.experiments.preflight import PURPOSE as PREFLIGHT
 from routerlab.experiments.statistics import mean_interval, percentile, wilson_interval
 from routerlab.views.frames import RecordSource
 from routerlab.views.lanes import Segment, states
 
-__all__ = [
-    "History",
-    "Point",
-    "RunData",
-    "frontier",
-    "histories",
-    "judge_calls",
-    "latencies",
-    "records",
-    "summary_rows",
-]
+__all__ = ["History", "Point", "RunData", "frontier", "histories", "latencies", "records", "summary_rows"]
 
 Row = Mapping[str, Any]
 _NOT_COUNTED = {"cancelled", "rejected"}
@@ -34,7 +25,7 @@ class RunData:
 
     Attributes:
         rows: of the replay engine.
-        attempts: rows of the table ``attempts``, those of a call one after the other; without those of judges.
+        attempts: rows of the table ``attempts``, those of a call one after the other.
         events: rows of ``events`` from the time of the run.
         scorers: their names.
     """
@@ -47,9 +38,10 @@ class RunData:
     @classmethod
     def read(cls, rows: Sequence[Row], scorers: Sequence[str], recorder: RecordSource, run_id: str) -> RunData:
         """Read what the recorder knows of a run."""
-        judged = judge_calls(recorder, run_id)
+        beside = {"run_id": run_id, "purpose": [PREFLIGHT, JUDGE]}
+        checks = set(recorder.columns("calls", beside)["call_id"])
         attempts = records(recorder.columns("attempts", {"run_id": run_id}))
-        attempts = [row for row in attempts if row["call_id"] not in judged] if judged else attempts
+        attempts = [row for row in attempts if row["call_id"] not in checks]
         attempts.sort(key=lambda row: (row["started_at"], row["attempt"]))
         if not attempts:
             return cls(rows, [], [], scorers)
@@ -59,8 +51,9 @@ class RunData:
 
     @property
     def models(self) -> list[str]:
-        """Every model that was sent something, in the order in which that happened first."""
-        return list(dict.fromkeys(row["model"] for row in self.attempts))
+        """Every model that was sent something, in the order in which that happened first; then those from a cache."""
+        cached = [row["model"] for row in self.rows if row.get("cached")]
+        return list(dict.fromkeys([*(row["model"] for row in self.attempts), *cached]))
 
     @property
     def start(self) -> float:
@@ -71,11 +64,6 @@ class RunData:
     def length(self) -> float:
         """Seconds from the first attempt's start to the last one's end."""
         return max((row["ended_at"] for row in self.attempts), default=0.0) - self.start
-
-
-def judge_calls(recorder: RecordSource, run_id: str) -> set[str]:
-    """The calls of a run's judges: they are none of its answers."""
-    return set(recorder.columns("calls", {"run_id": run_id, "purpose": PURPOSE})["call_id"])
 
 
 def records(columns: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
@@ -96,15 +84,17 @@ def _model_row(data: RunData, model: str, away: int) -> dict[str, Any]:
     attempts = [row for row in data.attempts if row["model"] == model and row["outcome"] not in _NOT_COUNTED]
     answered = [row for row in data.rows if row["status"] == "ok" and row.get("model") == model]
     good = [row for row in attempts if row["outcome"] == "ok"]
-    calls = len({row["call_id"] for row in attempts})
+    calls, ok = (len({row["call_id"] for row in some}) for some in (attempts, good))  # an item of turns has several
+    cached = [row for row in answered if row.get("cached")]
+    calls, ok = calls + len(cached), ok + len(cached)
     return {
         "model": model,
-        **_success(len(answered), calls),
+        **_success(ok, calls),
         "failovers": away,
         **_latency(row["latency_s"] for row in good),
         **_scores(answered, data.scorers),
         **{name: _known_sum(row[name] for row in good) for name in ("prompt_tokens", "completion_tokens")},
-        "cost_usd": _known_sum(row["cost_usd"] for row in attempts),
+        "cost_usd": _known_sum(row["cost_usd"] for row in [*attempts, *cached]),
     }
 
 

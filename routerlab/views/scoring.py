@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Collection, Coroutine, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from routerlab.core.errors import ConfigurationError, StoreError
+from routerlab.experiments.budget import Budget
 from routerlab.experiments.items import Item
 from routerlab.experiments.judge import split_judges, warn_of_family
 from routerlab.experiments.rescore import Scores, items_of, rescore, score_record
@@ -15,18 +16,20 @@ from routerlab.experiments.scorers import resolve_scorers
 from routerlab.experiments.threads import scorer_loop
 from routerlab.session.results import CallSpec
 from routerlab.session.session import Session
+from routerlab.views.frames import RecordSource
 from routerlab.views.rundata import records
 
 if TYPE_CHECKING:
     from routerlab.views.run import Run
 
-__all__ = ["check_judges", "score_run"]
+__all__ = ["check_judges", "kept_scores", "score_run"]
 
 R = TypeVar("R", bound="Run")
-_STACK = 4  # from the warning up to the cell: check_judges, score_run or start_replay, the verb
 
 
-def check_judges(scorers: Iterable[Scorer], session: Session, models: Iterable[str], arms: int) -> None:
+def check_judges(
+    scorers: Iterable[Scorer], session: Session, models: Iterable[str], arms: int, *, depth: int = 3
+) -> None:
     """Tell mistakes about judges before anything is sent.
 
     Args:
@@ -34,6 +37,7 @@ def check_judges(scorers: Iterable[Scorer], session: Session, models: Iterable[s
         session: whose models they are.
         models: whose replies they judge.
         arms: of the run.
+        depth: calls from the user's cell down to here, for the place of the warning.
 
     Raises:
         ConfigurationError: no such model, or nothing to compare.
@@ -48,7 +52,14 @@ def check_judges(scorers: Iterable[Scorer], session: Session, models: Iterable[s
             raise ConfigurationError(
                 f"the judge {judge.name!r} compares arms, and this run has {arms}: give two models"
             )
-    warn_of_family(judges, models, stacklevel=_STACK)
+    warn_of_family(judges, models, stacklevel=depth + 1)
+
+
+def kept_scores(recorder: RecordSource, run_id: str, known: Collection[str]) -> Scores:
+    """What a run was scored with after it was over, as the records have it."""
+    scores = Scores()
+    scores.read(records(recorder.columns("scores", {"run_id": run_id})), known)
+    return scores
 
 
 def score_run(
@@ -66,8 +77,9 @@ def score_run(
         session.check_open()
         models = {str(row["model"]) for row in rows if row.get("model")}
         check_judges(judges, session, sorted(models), len({row["variant"] for row in rows}))
-    spent = run.progress.cost_usd or 0.0
     limit = run.settings().get("budget_usd") if budget_usd is None else budget_usd
+    budget = _budget(run, session, scores)
+    budget.limit_usd = limit
     book = _Book(run.run_id, recorder)
     scores.begin(scorer.name for scorer in resolved)
     work = rescore(
@@ -79,13 +91,22 @@ def score_run(
         scores=scores,
         mask=str if session is None else session.desk.redactor.mask,
         call=session.call if judges and session is not None else None,
-        over=lambda: limit is not None and spent + (scores.cost_usd or 0.0) >= limit,
+        budget=budget,
     )
     loop = session.loop if session is not None and not session.loop.closed else scorer_loop()
     loop.run(book.after(work))
     if book.error is not None:
         scores.notes.append(f"the latest scores are in this object alone: {book.error}")
     return run
+
+
+def _budget(run: Run, session: Session | None, scores: Scores) -> Budget:
+    """The money of the run, judges of before included."""
+    own: Budget | None = getattr(run.engine, "budget", scores.budget)
+    if own is None:
+        own = scores.budget = Budget(price=None if session is None else session.desk.cost_usd)
+        own.known_usd = run.progress.cost_usd
+    return own
 
 
 def _items(run: Run, rows: Sequence[Mapping[str, Any]], recorder: Any) -> dict[str, Item]:

@@ -2,25 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from routerlab.core.decisions import Pool
 from routerlab.core.errors import ConfigurationError
+from routerlab.core.types import TokenUsage
+from routerlab.experiments.answers import AnswerFile, Answers
+from routerlab.experiments.budget import Budget
 from routerlab.experiments.datasets import load_dataset
+from routerlab.experiments.judge import split_judges
+from routerlab.experiments.outcomes import score_name
 from routerlab.experiments.plan import Arm, ReplayPlan
 from routerlab.experiments.replay import Replay
+from routerlab.experiments.resume import Past, find_run, read_past, refuse_other
 from routerlab.experiments.scorers import resolve_scorers
+from routerlab.experiments.sheet import Sheet
+from routerlab.experiments.variants import arms_of
+from routerlab.experiments.verdicts import check_question
+from routerlab.session.privacy import masked_data
 from routerlab.session.results import CallSpec
 from routerlab.session.session import Session
 from routerlab.session.store import Store
 from routerlab.views.live import Live
+from routerlab.views.opened import RUN_STORE
 from routerlab.views.run import Run
 from routerlab.views.scoring import check_judges
 
-__all__ = ["start_replay"]
+if TYPE_CHECKING:
+    from routerlab.views.estimate import Estimate
 
-_RUN_STORE = ".routerlab/runs.db"
+__all__ = ["check_compare", "estimate_replay", "start_replay"]
+
+_ANSWERS = ".routerlab/cache.db"
+
+
+def check_compare(models: Any, margin: float, scorer: str | None, scorers: Any) -> None:
+    """Whether ``Lab.compare`` can answer, before anything is sent.
+
+    Raises:
+        ConfigurationError: fewer than two models, a margin out of range, or no such scorer.
+    """
+    check_question([models] if isinstance(models, str) else list(models), margin)
+    score_name(scorer, [one.name for one in resolve_scorers(scorers)])
 
 
 def start_replay(
@@ -28,44 +55,148 @@ def start_replay(
     dataset: Any,
     models: Sequence[str] | None,
     *,
-    pool: str | None,
     params: Mapping[str, Any],
     options: Mapping[str, Any],
     keep: bool,
 ) -> Run:
-    """Begin to send a dataset to models, or through a pool.
+    """Begin to send a dataset to models, or through a pool; or go on with the run of this name.
 
     Args:
         live: the live side of the lab.
-        dataset, models, pool: as for ``Lab.replay``.
+        dataset, models: as for ``Lab.replay``.
         params: for every call.
-        options: of the plan; None: its default.
+        options: ``pool, variants, fresh, cache, preflight, allow_unknown_prices``, and those of the plan (None: its
+            default).
         keep: whether runs survive the kernel even where the lab has no store of its own.
 
     Raises:
-        ConfigurationError: no such model, pool or scorer, or no dataset.
+        ConfigurationError: no such model, pool or scorer, or no dataset; another run has this name; a model of a run
+            with a budget has no known price.
         LabClosedError: the lab was closed.
+        StoreInUseError: another process is at work on the store of runs.
     """
     session = live.session
     session.check_open()  # before a store is opened that nobody would close
-    if isinstance(dataset, (str, Path)):
-        raise ConfigurationError(f"{str(dataset)!r} is not a dataset yet: pass rl.load_dataset({str(dataset)!r})")
-    names = [models] if isinstance(models, str) else list(models or ())
-    arms = [Arm(name, model=name) for name in names]
-    if not arms:
-        arms = [Arm(session.pool_for(CallSpec(pool=pool))[0].name, pool=pool)]
-    for arm in arms:
-        session.pool_for(CallSpec(pool=arm.pool, model=arm.model))  # a wrong name is told now, not per item
-    given = {name: value for name, value in options.items() if value is not None}
-    given["scorers"] = resolve_scorers(options["scorers"])
-    check_judges(given["scorers"], session, [model for arm in arms for model in _models(session, arm)], len(arms))
-    plan = ReplayPlan(load_dataset(dataset), arms, params=dict(params), **given)
+    plan = _plan(session, dataset, models, params, options)
+    budget = _budget(session, plan, known_only=not options.get("allow_unknown_prices"))
     recorder = session.recorder
     if recorder.store is None and keep:
-        recorder.attach(Store(_RUN_STORE, store_text=session.config.store_text), store_all=False)
-    engine = Replay(plan, call=session.call, recorder=recorder, mask=session.desk.redactor.mask)
+        recorder.attach(Store(RUN_STORE, store_text=session.config.store_text), store_all=False)
+    plan, past, created_at = _gone_on(session, plan, fresh=bool(options.get("fresh")))
+    live.activity.refuse_twice(plan)
+    engine = Replay(
+        plan,
+        call=session.call,
+        recorder=recorder,
+        mask=_mask(session),
+        past=past,
+        created_at=created_at,
+        budget=budget,
+        answers=_answers(session, plan) if options.get("cache") else None,
+        check_first=bool(options.get("preflight", True)),
+    )
     return Run.start(engine, session, live)
 
 
-def _models(session: Session, arm: Arm) -> tuple[str, ...]:
-    return session.pool_for(CallSpec(pool=arm.pool, model=arm.model))[0].models
+def estimate_replay(
+    live: Live,
+    dataset: Any,
+    models: Sequence[str] | None,
+    *,
+    params: Mapping[str, Any],
+    options: Mapping[str, Any],
+) -> Estimate:
+    """What a run would cost; nothing is sent or written. Arguments as for `start_replay`."""
+    from routerlab.experiments.estimate import estimate
+    from routerlab.views.estimate import Estimate
+
+    plan = _plan(live.session, dataset, models, params, options)
+    return Estimate(plan, estimate(plan, live.session.desk.cost_usd, _models(live.session, plan)))
+
+
+def _plan(
+    session: Session,
+    dataset: Any,
+    models: Sequence[str] | None,
+    params: Mapping[str, Any],
+    options: Mapping[str, Any],
+) -> ReplayPlan:
+    if isinstance(dataset, (str, Path)):
+        raise ConfigurationError(f"{str(dataset)!r} is not a dataset yet: pass rl.load_dataset({str(dataset)!r})")
+    pool = options.get("pool")
+    routed = session.pool_for(CallSpec(pool=pool))[0].name if not (models or options.get("variants")) else ""
+    arms = arms_of(models, options.get("variants"), pool, routed)
+    for arm in arms:
+        session.pool_for(CallSpec(pool=arm.pool, model=arm.model))  # a wrong name is told now, not per item
+    own = ReplayPlan.__dataclass_fields__.keys()
+    given = {name: value for name, value in options.items() if value is not None and name in own}
+    items, scorers = load_dataset(dataset), options.get("scorers")
+    given["scorers"] = resolve_scorers(items.scorers if scorers is None else scorers)
+    reached = [model for arm in arms for model in _pool(session, arm).models]
+    check_judges(given["scorers"], session, reached, len(arms), depth=4)
+    return ReplayPlan(items, arms, params=dict(params), **({"seed": session.config.seed} | given))
+
+
+def _mask(session: Session) -> Callable[[Any], Any]:
+    return partial(masked_data, redactor=session.desk.redactor)
+
+
+def _models(session: Session, plan: ReplayPlan) -> list[tuple[str, ...]]:
+    """The models that may answer for each arm."""
+    return [tuple(_pool(session, arm).models) for arm in plan.arms]
+
+
+def _pool(session: Session, arm: Arm) -> Pool:
+    return session.pool_for(CallSpec(pool=arm.pool, model=arm.model))[0]
+
+
+def _budget(session: Session, plan: ReplayPlan, *, known_only: bool) -> Budget:
+    models, price = _models(session, plan), session.desk.cost_usd
+    if plan.budget_usd is not None and known_only:
+        asked = [*models, [judge.model for judge in split_judges(plan.scorers)[1]]]
+        unknown = sorted({m for names in asked for m in names if price(m, TokenUsage(1, 1, 2)) is None})
+        if unknown:
+            raise ConfigurationError(
+                f"budget_usd={plan.budget_usd:g} cannot be kept: no price is known for {', '.join(unknown)}; give it a "
+                "price in lab.yaml, or pass allow_unknown_prices=True (its calls then count as free)"
+            )
+    pools = [session.pool_for(CallSpec(pool=arm.pool, model=arm.model))[0] for arm in plan.arms]
+    tries = 1 + max(pool.policy.retry.max_retries for pool in pools)
+    return Budget(plan.budget_usd, price=price, models=models, tries=tries)
+
+
+def _gone_on(session: Session, plan: ReplayPlan, *, fresh: bool) -> tuple[ReplayPlan, Past | None, float]:
+    """The plan with the id of the kept run of its name, what is known of that one, and when it began."""
+    recorder = session.recorder
+    kept = None if fresh else find_run(recorder, plan.name)
+    if kept is None:
+        return plan, None, 0.0
+    refuse_other(kept, plan)
+    plan = replace(plan, run_id=kept["run_id"])
+    texts_kept = recorder.store is None or recorder.store.store_text
+    sheet = Sheet(plan, _mask(session))
+    past = read_past(plan, sheet, recorder, texts_kept=texts_kept, whole=kept["status"] == "done")
+    return plan, past, kept["created_at"] or 0.0
+
+
+def _answers(session: Session, plan: ReplayPlan) -> Answers:
+    if not session.config.store_text:
+        raise ConfigurationError("cache=True keeps replies on disk, and store_text=False forbids that")
+    pools = [arm.variant for arm in plan.arms if arm.model is None]
+    if pools:
+        raise ConfigurationError(
+            f"cache=True is for models; {', '.join(pools)} is routed by a pool, which chooses anew"
+        )
+    providers = session.config.providers
+
+    def address(model: str) -> str:
+        provider = providers[model.partition("/")[0]]
+        return f"{provider.kind} {provider.options.get('base_url') or ''}"
+
+    simulated = session.desk.simulated
+    return Answers(
+        AnswerFile(_ANSWERS),
+        address=address,
+        record=session.record,
+        simulated=lambda model: model.partition("/")[0] in simulated,
+    )

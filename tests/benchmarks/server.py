@@ -1,7 +1,7 @@
 """A raw HTTP server in a process of its own, fast enough that the client is what is measured.
 
-It answers every POST to ``/<chunks>/<gap_ms>/…/chat/completions`` with the same chat completion; where the body asks
-for a stream, with so many chunks and so much silence before each.
+It answers every POST to ``/<chunks>/<gap_ms>/…/chat/completions`` with the same chat completion; where a stream is
+asked for, with so many chunks and so much silence before each, in the wire format that the path belongs to.
 
 Run as a script it prints its port and serves until its standard input ends.
 """
@@ -15,9 +15,8 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
-WORD = "lorem "
+from formats import PATHS, WORD, pieces
 
 
 def completion() -> bytes:
@@ -35,25 +34,6 @@ def completion() -> bytes:
     payload = json.dumps(body).encode()
     head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(payload)}\r\n\r\n"
     return head.encode() + payload
-
-
-def stream(chunks: int) -> Iterator[bytes]:
-    """The pieces of a streamed answer: headers, ``chunks`` words, the end."""
-    yield b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
-    word = _frame(_event({"content": WORD}))
-    for _ in range(chunks):
-        yield word
-    yield _frame(_event({}, finish_reason="stop")) + _frame(b"data: [DONE]\n\n") + b"0\r\n\r\n"
-
-
-def _event(delta: dict[str, Any], *, finish_reason: str | None = None) -> bytes:
-    choice = {"index": 0, "delta": delta, "finish_reason": finish_reason}
-    chunk = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "model": "m-2024", "choices": [choice]}
-    return b"data: " + json.dumps(chunk).encode() + b"\n\n"
-
-
-def _frame(data: bytes) -> bytes:
-    return b"%x\r\n%s\r\n" % (len(data), data)
 
 
 class Answering(asyncio.Protocol):
@@ -75,9 +55,11 @@ class Answering(asyncio.Protocol):
         if not end or len(body) < _length(head):
             return
         self._received = b""
-        _, chunks, gap_ms, _ = head.split(b"/", 3)
-        if b'"stream":true' in body.replace(b" ", b""):
-            self._send(stream(int(chunks)), int(gap_ms) / 1000)
+        _, chunks, gap_ms, rest = head.split(b"/", 3)
+        first_line = b"/" + rest.partition(b"\r\n")[0]
+        kind = next(kind for path, kind in PATHS.items() if path in first_line)
+        if kind == "gemini" or b'"stream":true' in body.replace(b" ", b""):
+            self._send(pieces(kind, int(chunks)), int(gap_ms) / 1000)
         else:
             self._transport.write(self._whole)
 

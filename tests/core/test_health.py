@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from routerlab.core.breaker import BreakerConfig
+from routerlab.core.breaker import BreakerConfig, Permit
 from routerlab.core.failures import CANCELLED, SUCCESS, Fault, ProviderError, classify
 from routerlab.core.health import Health, HealthEvent, LatencyTarget, ModelSettings, quality
 from routerlab.core.types import Limits, Price
@@ -31,6 +33,42 @@ def fail(health: Health, model: str = A, now: float = T, **error: object) -> lis
     return moved + health.settle(model, permit, classify(failure), now, error=failure)
 
 
+MODELS = (A, B, OTHER)
+_ENDS = {
+    "succeed": None,
+    "fail": ProviderError("down", status=503),
+    "slow down": ProviderError("slow", status=429, retry_after_s=5.0),
+    "refuse the key": ProviderError("key", status=401),
+    "no model": ProviderError("model", status=404, code="model_not_found"),
+}
+_BY_HAND = ("open", "close", "reset")
+
+
+class Story:
+    """A model's health, and what happens to it."""
+
+    def __init__(self) -> None:
+        self.health = make_health(threshold=2, window_size=4, window_s=30.0)
+        self.now = T
+        self._permits: list[Permit] = []
+
+    def tell(self, event: str, gap_s: float) -> None:
+        self.now += gap_s
+        if event == "claim":
+            permit, _ = self.health.claim(A, self.now)
+            self._permits += [permit] if permit else []
+        elif event == "open":
+            self.health.open_breaker(A, self.now)
+        elif event == "close":
+            self.health.close_breaker(A, self.now)
+        elif event == "reset":
+            self.health.reset("p", self.now)
+        elif self._permits:
+            error = _ENDS[event]
+            verdict = classify(error) if error else SUCCESS
+            self.health.settle(A, self._permits.pop(), verdict, self.now, latency_s=gap_s, error=error)
+
+
 class TestSnapshots:
     def test_nothing_known_is_none(self) -> None:
         price = Price(1.0, 2.0)
@@ -54,6 +92,27 @@ class TestSnapshots:
         assert health.snapshot(A, T + 1.0).breaker == "open"
         assert health.snapshot(A, T + 1.0).seconds_to_probe == pytest.approx(59.0)
         assert health.snapshot(A, T + 60.0) == first
+
+    def test_while_nothing_happens_only_the_time_moves_on(self) -> None:
+        health = make_health(window_s=300.0)
+        succeed(health)
+        first = health.snapshot(A, T)
+        assert health.snapshot(A, T + 300.0) is first
+        assert (first.at, first.samples) == (T + 300.0, 1)
+        assert health.snapshot(A, T + 300.5).samples == 0  # too old by now
+        assert health.snapshot(A, T).at == T
+
+    @given(st.lists(st.tuples(st.sampled_from(["claim", *_ENDS, *_BY_HAND]), st.floats(0.0, 40.0)), max_size=40))
+    def test_what_was_seen_before_changes_nothing_that_is_seen_now(self, story: list[tuple[str, float]]) -> None:
+        watched, told_at_once = Story(), Story()
+        for event, gap_s in story:
+            watched.tell(event, gap_s)
+            watched.health.snapshots(MODELS, watched.now)
+        for event, gap_s in story:
+            told_at_once.tell(event, gap_s)
+        for later_s in (0.0, 7.0, 14.0):
+            now = watched.now + later_s
+            assert watched.health.snapshots(MODELS, now) == told_at_once.health.snapshots(MODELS, now)
 
 
 class TestScores:

@@ -148,6 +148,15 @@ def test_a_huge_body_costs_no_time() -> None:
     assert time.process_time() - started < 0.5
 
 
+@pytest.mark.parametrize("secret", ["/+abcdefgh", "\\\\abcdefgh", 'abcdefgh\\"x', "%abcdefgh", "&abcdefgh"])
+@pytest.mark.parametrize("run", ["\\", "%5c", "%25", "&amp;", "abcdefgh\\"])
+def test_a_long_run_of_escapes_takes_linear_time(secret: str, run: str) -> None:
+    text = "abcdefgh" + run * 50_000
+    started = time.perf_counter()
+    Redactor([secret]).mask(text)
+    assert time.perf_counter() - started < 1
+
+
 def test_it_shows_and_gives_away_nothing() -> None:
     redactor = Redactor([SECRET])
     assert repr(redactor) == str(redactor) == "Redactor(***)"
@@ -182,15 +191,26 @@ def test_secrets_and_options_show_and_give_away_nothing() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    [
-        r'{"x": "pass\"w\/rd & äöü"}',
-        r'"{\"x\": \"pass\\\"w/rd & \\u00e4\\u00f6\\u00fc\"}"',
-        "<p>pass&quot;w/rd &amp; äöü</p>",
-    ],
-    ids=["json", "json in json", "html"],
+    {
+        "json": r'{"x": "pass\"w\/rd & äöü"}',
+        "json in json": r'"{\"x\": \"pass\\\"w/rd & \\u00e4\\u00f6\\u00fc\"}"',
+        "json as Go writes it": r'{"x": "pass\"w/rd \u0026 äöü"}',
+        "json as .NET writes it": r'{"x": "pass\u0022w/rd \u0026 \u00E4\u00F6\u00FC"}',
+        "html": "<p>pass&quot;w/rd &amp; äöü</p>",
+        "html by numbers": "<p>pass&#34;w&#x2F;rd &amp; &#228;&#xf6;ü</p>",
+        "html in html": "<p>pass&amp;quot;w/rd &amp;amp; äöü</p>",
+        "html in json": r'{"x": "pass&quot;w\/rd &amp; \u00e4\u00f6\u00fc"}',
+        "quoted twice": quote(quote('pass"w/rd & äöü')),
+        "quoted in part": "pass%22w/rd%20&%20äöü",
+        "a query": "?x=pass%22w/rd+%26+%C3%A4%C3%B6%C3%BC",
+        "json, quoted": quote(json.dumps('pass"w/rd & äöü')),
+        "base64, quoted": quote(base64.b64encode('xx: pass"w/rd & äöü ÿ?>ÿ?>ÿ?>'.encode()).decode(), safe=""),
+        "repr": repr("""it's pass"w/rd & äöü"""),
+    }.items(),
+    ids=lambda pair: pair[0],
 )
-def test_a_secret_is_found_however_it_is_escaped(text: str) -> None:
-    assert "***" in Redactor(['pass"w/rd & äöü']).mask(text)
+def test_a_secret_is_found_however_it_is_escaped(text: tuple[str, str]) -> None:
+    assert "***" in Redactor(['pass"w/rd & äöü']).mask(text[1])
 
 
 def test_only_known_secrets_are_masked() -> None:

@@ -141,8 +141,10 @@ def test_a_last_message_of_the_assistant_is_carried_on() -> None:
     assert (request.prompt, request.so_far, request.prefilled) == ("Hi", "one", True)
 
 
-def test_another_beginning_is_followed_by_the_models_own_text() -> None:
-    assert carry_on(LONG, ("user", "Hi"), ("assistant", "uno")) == "one two three four"
+def test_another_beginning_is_carried_on_from_about_there() -> None:
+    assert carry_on(LONG, ("user", "Hi"), ("assistant", "uno")) == " two three four"
+    assert carry_on(LONG, ("user", "Hi"), ("assistant", "For most purpo")) == "ses, one two three four"
+    assert carry_on(LONG, ("user", "Hi"), ("assistant", "a longer one than that")) == " one two three four"
 
 
 def test_an_instruction_to_go_on_is_followed() -> None:

@@ -3,6 +3,7 @@
 import base64
 import itertools
 import json
+from html import escape
 from urllib.parse import quote
 
 import pytest
@@ -20,6 +21,12 @@ FORMS = [
     json.dumps(KEY)[1:-1],
     base64.b64encode(b"x" + KEY.encode() + b"y").decode(),
     KEY.upper(),
+    quote(quote(KEY, safe=""), safe=""),
+    quote(base64.b64encode(b"x" + KEY.encode() + b"?>?>?>").decode(), safe=""),
+    "".join(char if char.isalnum() or char == "-" else f"\\u{ord(char):04x}" for char in KEY),
+    "".join(char if char.isalnum() or char == "-" else f"&#x{ord(char):X};" for char in KEY),
+    escape(KEY).replace("&", "&amp;"),
+    quote(json.dumps(KEY)),
 ]
 
 

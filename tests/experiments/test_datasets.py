@@ -389,11 +389,11 @@ def test_loading_imports_no_heavy_package() -> None:
     assert result.stdout.strip() == "[]"
 
 
-GSM8K = Path(__file__).parents[2].parent / "shared" / "data" / "prompts" / "gsm8k_test.jsonl"
-
-
-@pytest.mark.skipif(not GSM8K.exists(), reason="the public GSM8K file is not beside the project")
-def test_gsm8k_loads_as_it_is() -> None:
-    dataset = load_dataset(GSM8K)
-    assert len(dataset) == 1319
-    assert "####" in dataset[0].target
+def test_the_hash_is_that_of_the_content_whatever_a_table_writes_for_gaps_and_whole_numbers(tmp_path: Path) -> None:
+    rows = [{"id": "a", "prompt": "p", "target": 4, "topic": "sums"}, {"id": "b", "prompt": "q"}]
+    frame = pd.DataFrame(rows)  # 4.0 and NaN, None for the missing topic
+    frame.to_parquet(tmp_path / "q.parquet")
+    expected = load_dataset(rows).content_hash
+    assert load_dataset(frame).content_hash == expected
+    assert load_dataset(tmp_path / "q.parquet").content_hash == expected
+    assert load_dataset([{**rows[0], "target": 5}, rows[1]]).content_hash != expected

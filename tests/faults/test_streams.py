@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import routerlab as rl
+from routerlab.core.seam import INSTRUCTION
 
 
 def delta(finish: str | None = None, **values: Any) -> dict[str, Any]:
@@ -64,6 +65,41 @@ def test_restart_goes_to_the_next_model_at_once(name: str, stage) -> None:
     assert sum(asked.column("wait_before_s")) == 0
     assert (bench.failures("a/one"), bench.failures("b/one")) == (1, 0)
     check_broken(bench, server, asked, name)
+
+
+@each_break
+@pytest.mark.parametrize("alone", [False, True], ids=["another model is free", "a pool of one"])
+def test_continue_carries_on_from_the_text_so_far(name: str, alone: bool, stage) -> None:
+    rest = streamed(("chunks", "l", "o"), "finish", "done")
+    server = stage.server(BREAKS[name], *([rest] if alone else []))
+    other = server if alone else stage.server(rest)
+    routing = {"on_stream_failure": "continue", "timeouts": {"idle": 0.15}}
+    bench = stage.bench(routing, a=server, **({} if alone else {"b": other}))
+    asked = bench.ask(stream=True)
+    assert (asked.text, asked.error, asked.reply.text) == ("Hello", None, "Hello")
+    assert not any(piece.restart for piece in asked.pieces)
+    assert asked.column("reason") == ["selected", "continue"]
+    assert asked.reply.parts == ([("a/one", "Hello")] if alone else [("a/one", "Hel"), ("b/one", "lo")])
+    sent = json.loads(other.requests[-1].partition(b"\r\n\r\n")[2])["messages"]
+    assert sent[-2:] == [{"role": "assistant", "content": "Hel"}, {"role": "user", "content": INSTRUCTION}]
+    assert bench.failures("a/one") == (0 if alone else 1)
+    check_broken(bench, server, asked, name)
+
+
+def test_a_refused_prefill_is_followed_by_an_instruction_and_is_never_the_outcome(stage) -> None:
+    refusal = ["read", ("answer", 400, {"error": {"message": "no prefill here", "type": "invalid_request_error"}})]
+    rest = streamed(("chunks", "l", "o"), "finish", "done")
+    other = stage.server(refusal, rest)
+    models = {"one": {"features": ["prefill"]}}
+    bench = stage.bench(
+        {"on_stream_failure": "continue"}, a=stage.server(BREAKS["reset"]), b=other, models={"b": models}
+    )
+    asked = bench.ask(stream=True)
+    assert (asked.text, asked.error) == ("Hello", None)
+    bodies = [json.loads(request.partition(b"\r\n\r\n")[2])["messages"] for request in other.requests]
+    assert [messages[-1]["role"] for messages in bodies] == ["assistant", "user"]
+    assert asked.column("status")[1:] == [400, 200]
+    assert bench.failures("b/one") == 0
 
 
 @each_break

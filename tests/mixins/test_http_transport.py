@@ -12,7 +12,7 @@ import traceback
 import tracemalloc
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from typing import Any
 import certifi
 import httpx
 import pytest
+import trustme
 
 from routerlab.core.errors import BadResponseError
 from routerlab.mixins import HttpClientMixin, TimeoutMixin
@@ -393,6 +394,64 @@ def test_events_arrive_as_they_are_sent_and_closing_closes_at_once() -> None:
             await client._close_http_client()
 
     asyncio.run(main())
+
+
+@asynccontextmanager
+async def deaf_relay(port: int, *, tunnel: bool) -> AsyncIterator[tuple[int, asyncio.Event, asyncio.Event]]:
+    """Passes bytes on to a port, or is a proxy that does; yields its own port, what makes it deaf, and the end."""
+    deaf, gone = asyncio.Event(), asyncio.Event()
+
+    async def back(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        while data := await source.read(65536):
+            sink.write(data)
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if tunnel:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 200 Go on\r\n\r\n")
+        answers, there = await asyncio.open_connection("127.0.0.1", port)
+        returning = asyncio.create_task(back(answers, writer))
+        with suppress(ConnectionError):
+            while data := await reader.read(65536):
+                if not deaf.is_set():
+                    there.write(data)
+        gone.set()
+        returning.cancel()
+        for end in (there, writer):
+            end.transport.abort()
+
+    async with await asyncio.start_server(connected, "127.0.0.1", 0) as relay:
+        yield relay.sockets[0].getsockname()[1], deaf, gone
+
+
+@pytest.mark.parametrize("tunnel", [False, True])
+def test_a_stream_over_tls_that_is_given_up_waits_for_no_goodbye(tunnel: bool) -> None:
+    """asyncio would wait 30 s for it; a loop that ends before that leaves the socket to the garbage collector."""
+    authority = trustme.CA()
+    own, trusted = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
+    authority.issue_cert("127.0.0.1").configure_cert(own)
+    authority.configure_trust(trusted)
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(SSE + b"data: one\n\n")
+        await reader.read()
+        writer.transport.abort()
+
+    async def main() -> None:
+        async with await asyncio.start_server(answer, "127.0.0.1", 0, ssl=own) as server:
+            port = server.sockets[0].getsockname()[1]
+            async with deaf_relay(port, tunnel=tunnel) as (entrance, deaf, gone):
+                way = {"proxy": f"http://127.0.0.1:{entrance}"} if tunnel else {"trust_env": False}
+                client = Client(f"https://127.0.0.1:{port if tunnel else entrance}", verify=trusted, **way)
+                async with aclosing(client._http_stream("/x", json={})) as stream:
+                    assert await anext(stream) == "one"
+                    deaf.set()
+                await asyncio.wait_for(gone.wait(), 2)
+                await client._close_http_client()
+
+    asyncio.run(main())
+    gc.collect()
 
 
 def test_a_stream_that_breaks_after_its_first_event_is_not_retried() -> None:

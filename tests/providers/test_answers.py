@@ -10,8 +10,10 @@ from typing import Any
 import httpx
 import pytest
 
+from routerlab.core.errors import AuthenticationError
 from routerlab.core.failures import Fault, Outcome, ProviderError, classify
-from routerlab.providers.answers import ErrorBody, read_error
+from routerlab.core.types import Limits
+from routerlab.providers.answers import Answer, ErrorBody, read_error, read_limits
 
 NOW = 1_750_000_000.0
 
@@ -173,3 +175,46 @@ def test_a_failure_is_not_retried_here(scripted: Callable[..., Any], chat: Calla
     with pytest.raises(ProviderError):
         asyncio.run(provider.complete(chat()))
     assert len(provider.requests) == 1
+
+
+THEN = 1_800_000_000.0
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({"x-ratelimit-remaining-requests": "14399", "x-ratelimit-remaining-tokens": "29987",
+          "x-ratelimit-reset-requests": "9m38.016s", "x-ratelimit-reset-tokens": "130ms"},
+         Limits(14399, 29987, 578.016, 0.13)),
+        ({"anthropic-ratelimit-requests-remaining": "3999", "anthropic-ratelimit-tokens-remaining": "480000",
+          "anthropic-ratelimit-input-tokens-remaining": "1",
+          "anthropic-ratelimit-requests-reset": "2027-01-15T08:00:05Z"},
+         Limits(3999, 480000, 5.0, None)),
+        ({"x-ratelimit-remaining-req-10-second": "58", "x-ratelimit-remaining-tokens-minute": "1999829",
+          "x-ratelimit-remaining-tokens-month": "77"}, Limits(58, 77)),
+        ({"x-ratelimit-remaining-requests-day": "14369", "x-ratelimit-reset-requests-day": "33011.382867",
+          "x-ratelimit-remaining-tokens-minute": "59948", "x-ratelimit-reset-tokens-minute": "11.38"},
+         Limits(14369, 59948, 33011.382867, 11.38)),
+        ({"x-ratelimit-remaining": "1", "x-ratelimit-reset": "2"}, Limits(1, None, 2.0)),
+        ({"x-ratelimit-remaining": "9", "x-ratelimit-reset": "1800000060000"}, Limits(9, None, 60.0)),
+        ({"ratelimitbysize-remaining": "307190", "ratelimitbysize-reset": "33"}, Limits(None, 307190, None, 33.0)),
+        ({"x-trial-endpoint-call-remaining": "8"}, Limits(8)),
+        ({"x-ratelimit-remaining-requests": "many", "x-ratelimit-reset-requests": "soon"}, None),
+        ({"retry-after": "58"}, None),
+    ],
+    ids=["OpenAI, Groq", "Anthropic", "Mistral", "Cerebras", "Together", "OpenRouter", "Mistral, older", "Cohere",
+         "garbage", "none"],
+)  # fmt: skip
+def test_what_headers_say_of_the_allowance(headers: dict[str, str], expected: Limits | None) -> None:
+    assert read_limits(headers, THEN) == expected
+
+
+def test_googles_details_name_a_wrong_key_and_the_time_to_wait() -> None:
+    body = {"error": {"code": 429, "message": "slow down", "status": "RESOURCE_EXHAUSTED", "details": [
+        {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "37s"}]}}  # fmt: skip
+    assert read_error(body) == ErrorBody("slow down", "RESOURCE_EXHAUSTED", 429, 37.0)
+    failure = Answer(429, {}, json.dumps(body), NOW).failure()
+    assert (failure.retry_after_s, classify(failure).cools) == (37.0, True)
+    wrong = {"error": {"code": 400, "message": "API key not valid.", "status": "INVALID_ARGUMENT", "details": [
+        {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID"}]}}  # fmt: skip
+    assert classify(Answer(400, {}, json.dumps(wrong), NOW).failure()).error is AuthenticationError

@@ -208,7 +208,7 @@ EXPECTED: dict[str, tuple[str, dict[str, Any]]] = {
             "temperature": 0.5,
             "p": 0.9,
             "stop_sequences": ["END"],
-            "response_format": {"type": "json_object", "schema": SCHEMA},
+            "response_format": {"type": "json_object", "json_schema": SCHEMA},
             "tools": [WEATHER],
             "tool_choice": "REQUIRED",
             "own": {"deep": 1},

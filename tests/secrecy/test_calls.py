@@ -14,16 +14,6 @@ import routerlab as rl
 PROMPT = "Why is my key refused?"
 
 
-@pytest.fixture
-def direct(config: dict[str, Any]) -> dict[str, Any]:
-    """The configuration without the proxy: a stream that is given up inside a tunnel leaves its socket to the garbage
-    collector, which says so in a warning."""
-    for provider in config["providers"].values():
-        del provider["proxy"]
-        provider["headers"]["X-Proxy-Token"] = "${env:CANARY_PASSWORD}"  # echoed all the same
-    return config
-
-
 def look_at_all(hunter: Any, lab: rl.Lab) -> None:
     """Everything that a lab shows."""
     frames = [lab.calls(text=True), lab.attempts(), lab.events(), lab.decisions(), lab.candidates()]
@@ -71,10 +61,10 @@ def test_whatever_is_answered(
 
 
 def test_whatever_is_streamed(
-    stream: list[Any], direct: dict[str, Any], gateway: Any, hunter: Any, tmp_path: Path, no_leaks: None
+    stream: list[Any], config: dict[str, Any], gateway: Any, hunter: Any, tmp_path: Path, no_leaks: None
 ) -> None:
     gateway.answer = stream
-    with rl.Lab(direct, store=tmp_path / "runs.db") as lab:
+    with rl.Lab(config, store=tmp_path / "runs.db") as lab:
         ask(lab, hunter, "stream")
         look_at_all(hunter, lab)
         hunter.read_files(tmp_path)
@@ -85,22 +75,22 @@ def test_whatever_is_streamed(
 @pytest.mark.parametrize("policy", ["restart", "buffer"])
 @pytest.mark.parametrize("name", ["cut", "error in the middle"])
 def test_a_stream_that_is_started_over(
-    name: str, policy: str, direct: dict[str, Any], gateway: Any, hunter: Any, no_leaks: None
+    name: str, policy: str, config: dict[str, Any], gateway: Any, hunter: Any, no_leaks: None
 ) -> None:
     gateway.play(name)
-    direct["pools"]["chat"]["on_stream_failure"] = policy
-    with rl.Lab(direct, store=False) as lab:
+    config["pools"]["chat"]["on_stream_failure"] = policy
+    with rl.Lab(config, store=False) as lab:
         ask(lab, hunter, "stream")
         look_at_all(hunter, lab)
     assert hunter.verdict() == []
 
 
 def test_a_call_that_is_cancelled(
-    direct: dict[str, Any], gateway: Any, hunter: Any, tmp_path: Path, no_leaks: None
+    config: dict[str, Any], gateway: Any, hunter: Any, tmp_path: Path, no_leaks: None
 ) -> None:
     gateway.play("silence")
-    del direct["routing"]["timeouts"]
-    with rl.Lab(direct, store=tmp_path / "runs.db") as lab:
+    del config["routing"]["timeouts"]
+    with rl.Lab(config, store=tmp_path / "runs.db") as lab:
 
         async def impatient() -> None:
             async with asyncio.timeout(0.2):

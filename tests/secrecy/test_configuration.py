@@ -134,3 +134,28 @@ def test_a_key_in_the_file_draws_a_warning_that_does_not_show_it(
     assert any("providers.gw.api_key holds a key itself" in message for message in messages)
     hunter.search("warning", *messages)
     assert hunter.verdict() == []
+
+
+@pytest.mark.parametrize(
+    "literal",
+    [
+        {"api_key": "{}", "bas_url": "x"},
+        {"api_key": ["{}"]},
+        {"base_url": "https://user:{}@127.0.0.1/v1"},
+        {"base_url": "https://127.0.0.1/v1?key={}"},
+        {"headers": ["X-Auth: {}"]},
+        {"proxy": "user:{}@127.0.0.1"},
+        {"client_cert": {"cert": "/nowhere", "pasword": "{}"}},
+    ],
+    ids=str,
+)
+def test_a_dict_with_a_key_and_a_mistake_shows_in_no_frame_of_ours(
+    literal: dict[str, Any], hunter: Any, canaries: dict[str, str]
+) -> None:
+    provider = {"kind": "openai_compatible", "base_url": "http://127.0.0.1:9/v1", "models": ["one"]}
+    provider |= json.loads(json.dumps(literal).replace("{}", canaries["plain"]))
+    with pytest.raises(rl.ConfigurationError) as caught:
+        rl.Lab({"providers": {"gw": provider}}, store=False)
+    assert caught.value.__traceback__ is not None
+    hunter.blame("error", caught.value.with_traceback(caught.value.__traceback__.tb_next))  # without this very frame
+    assert hunter.verdict() == []

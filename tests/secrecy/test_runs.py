@@ -65,9 +65,27 @@ def test_a_run_with_all_that_comes_of_it(
     answer: str, config: dict[str, Any], gateway: Any, hunter: Any, canaries: dict[str, str], tmp_path: Path
 ) -> None:
     gateway.play(answer)
-    data = [{"id": "a", "prompt": f"Is {canaries['spare']} a key?", "target": canaries["spare"]}]
+    data = [
+        {"id": "a", "prompt": f"Is {canaries['spare']} a key?", "target": canaries["spare"]},
+        {
+            "id": "b",
+            "prompt": "Which keys?",
+            "target": [canaries["key"], "none"],
+            "note": canaries["key"],
+        },
+    ]
     with rl.Lab(config, store=tmp_path / "runs.db") as lab:
-        run = lab.replay(data, models=lab.models, scorers=["exact"], name="echo", deadline=0.3, concurrency=2)
+        run = lab.replay(
+            data,
+            models=lab.models,
+            scorers=["exact"],
+            name="echo",
+            deadline=0.3,
+            concurrency=2,
+            wait=False,
+            give_up_after=0.5,
+            preflight=False,
+        ).wait(20)
         hunter.look_at("run", run, run.df, run.summary(), *run.traces(failovers=False))
         hunter.look_at("plot", run.plot())
         run.report(tmp_path / "report.html")
@@ -82,7 +100,7 @@ CELLS = [
     "lab.chat('Why?')",
     "await lab.achat('Why?')",
     "for piece in lab.stream('Why?'): print(piece)",
-    "run = lab.replay(['Why?'], models=lab.models, deadline=0.3)\nrun",
+    "run = lab.replay(['Why?'], models=lab.models, deadline=0.3, give_up_after=0.5, preflight=False)\nrun",
     "run.df",
     "lab.calls(text=True)",
     "run.report('report.html')",

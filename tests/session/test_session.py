@@ -12,6 +12,7 @@ import routerlab as rl
 from routerlab.core.errors import ConfigurationError, LabClosedError, RouterLabError
 from routerlab.core.failures import Fault, ProviderError
 from routerlab.core.types import CompletionResponse, Delta, TokenUsage
+from routerlab.mixins import ConfigValidatorMixin
 from routerlab.providers.base import ProviderConnector
 from routerlab.session.config import load_config
 from routerlab.session.needs import needs_of
@@ -51,6 +52,14 @@ class Stuck(Echo):
 
     def __init__(self, name, config):
         raise ConfigurationError("not me", [f"providers.{name}: not me"])
+
+
+class Picky(ConfigValidatorMixin, Echo):
+    """Takes what it needs as the mixin offers it."""
+
+    def __init__(self, name, config):
+        super().__init__(name, config)
+        self._require_field(config, "base_url", str)
 
 
 def config(**top):
@@ -366,3 +375,14 @@ def test_a_local_fault_is_the_callers(make):
     result = ask(session)
     assert isinstance(result.error, rl.InvalidRequestError)
     assert not result.attempts[0].maybe_billed
+
+
+def test_what_a_connector_misses_is_told_like_any_other_mistake():
+    providers = {name: {"kind": f"{__name__}:Picky", "models": ["one"]} for name in ("a", "b")}
+    providers["b"]["base_url"] = 3
+    with pytest.raises(ConfigurationError) as caught:
+        Session(load_config({"providers": providers}), Recorder())
+    assert caught.value.problems == [
+        "providers.a: 'base_url' is required (str) and missing",
+        "providers.b: 'base_url' must be str, found int",
+    ]

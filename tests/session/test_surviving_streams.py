@@ -86,7 +86,7 @@ def test_the_records_and_the_trace_show_the_seam(make_lab: Any) -> None:
     assert attempts["chars"].tolist() == [len("".join(TOKENS[:10])), len(WORDS) - len("".join(TOKENS[:10]))]
     assert (call["text"], call["outcome"], call["failovers"]) == (WORDS, "ok", 1)
     assert call["first_token_at"] < attempts.iloc[0]["ended_at"]  # the first token of the answer, whoever wrote it
-    assert "carried on after" in str(stream.reply.trace)
+    assert "carried on at character" in str(stream.reply.trace)
     assert "wrote the rest" in str(stream.reply.trace)
     assert call["completion_tokens"] == attempts.iloc[1]["completion_tokens"]
 

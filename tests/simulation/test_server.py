@@ -367,3 +367,17 @@ def test_a_script_that_forgets_to_stop_it_ends_in_silence() -> None:
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("http://127.0.0.1:")
+
+
+def test_open_connections_are_counted() -> None:
+    server = SimulatedServer([SimulatedModel("alpha")])
+    assert server.connections == 0
+    with server, httpx.Client() as client:
+        client.get(server.url() + "/models")
+        assert server.connections == 1
+        client.close()
+        until = time.monotonic() + 5
+        while server.connections and time.monotonic() < until:
+            time.sleep(0.01)
+        assert server.connections == 0
+    assert server.connections == 0

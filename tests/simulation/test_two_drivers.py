@@ -230,7 +230,7 @@ def schedules(draw: st.DrawFn) -> Schedule:
         retry=RetryPolicy(draw(st.integers(0, 2)), initial_delay=0.04, max_delay=0.1, retry_after_max=0.2),
         timeouts=Timeouts(request=limit, first_token=limit, idle=limit, total=14.5 * UNIT_S),
         takeover_after=draw(st.sampled_from([None, 2.5 * UNIT_S])) if stream else None,
-        on_stream_failure=draw(st.sampled_from(["restart", "buffer", "error"])),
+        on_stream_failure=draw(st.sampled_from(["continue", "restart", "buffer", "error"])),
         on_content_filter=draw(st.sampled_from(["error", "move_on"])),
     )
     return Schedule(
@@ -292,8 +292,8 @@ class LateClock(VirtualClock):
         super().__init__(1000.1)
         self._late = late
 
-    def at(self, moment: float, do: Callable[[], object]) -> None:
-        super().at(moment + self._late(), do)
+    def at(self, moment: float, do: Callable[..., object], *args: Any) -> None:
+        super().at(moment + self._late(), do, *args)
 
 
 def on_the_virtual_clock(schedule: Schedule, late: Callable[[], float] = lambda: 0.0) -> tuple[list[Story], Any]:
@@ -532,6 +532,7 @@ NAMED = {
         for policy in ("restart", "buffer", "error")
         for kind, outcome in [("broken", "retryable")]
     },
+    "a stream that is carried on": (schedule("truncated", "", stream=True, on_stream_failure="continue"), ["ok"]),
     "a stream that is cut, alone": (schedule("truncated", stream=True, on_stream_failure="restart"), ["ok"]),
     "an error event": (schedule("error event", "", stream=True, on_stream_failure="buffer"), ["ok"]),
     "a stream that falls silent": (schedule("falls silent", "", stream=True, on_stream_failure="restart"), ["ok"]),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from routerlab.core import errors
 from routerlab.core.breaker import BreakerConfig
 from routerlab.core.failures import Fault, Outcome, ProviderError
+from routerlab.core.health import Health, ModelSettings
 from routerlab.core.policy import PoolPolicy, RetryPolicy, StreamPolicy
 from routerlab.simulation.plays import Play, Plays
 from routerlab.simulation.virtual import VirtualWorld
@@ -49,6 +52,42 @@ def test_restart_goes_to_the_next_model_at_once(play: Play) -> None:
     assert [(attempt.model, attempt.reason) for attempt in call.attempts] == [(A, "selected"), (B, "restart")]
     assert call.waits == []
     assert world.health.breaker(A).stats(world.now)["failure_count"] == 1
+
+
+@each_break
+@pytest.mark.parametrize("resumable", [True, False], ids=["a text", "half a tool call"])
+def test_continue_carries_on_from_a_text_and_starts_over_after_half_a_tool_call(play: Play, resumable: bool) -> None:
+    play = replace(play, resumable=resumable)
+    world = world_of(lambda n: play, "continue")
+    call = world.call(stream=True)
+    world.run()
+    assert call.ok
+    reason = "continue" if resumable else "restart"
+    assert [(attempt.model, attempt.reason) for attempt in call.attempts] == [(A, "selected"), (B, reason)]
+
+
+def test_a_refused_prefill_is_followed_by_an_instruction_and_is_never_the_outcome() -> None:
+    refusal = Play(0.1, ProviderError("no prefill", status=400))
+    health = Health([ModelSettings(A, "a"), ModelSettings(B, "b", prefill=True)])
+    models = {A: lambda n: BREAKS["reset"], B: lambda n: refusal if n == 0 else answers(n)}
+    world = VirtualWorld(models, policy=PoolPolicy(), breaker=PATIENT, health=health)
+    call = world.call(stream=True)
+    world.run()
+    assert call.ok
+    assert [(attempt.model, attempt.status) for attempt in call.attempts] == [(A, 200), (B, 400), (B, 200)]
+    assert [attempt.reason for attempt in call.attempts] == ["selected", "continue", "continue"]
+
+
+def test_models_that_refuse_to_go_on_hide_no_outage() -> None:
+    refusal = Play(0.1, ProviderError("no", status=400))
+    health = Health([ModelSettings(A, "a"), ModelSettings(B, "b", prefill=True)])
+    models = {A: lambda n: BREAKS["reset"], B: lambda n: refusal}
+    world = VirtualWorld(models, policy=PoolPolicy(), breaker=PATIENT, health=health)
+    call = world.call(stream=True)
+    world.run()
+    assert [attempt.model for attempt in call.attempts] == [A, B, B]
+    assert call.finish is not None
+    assert type(call.finish.error) is errors.ProviderUnavailableError
 
 
 @each_break

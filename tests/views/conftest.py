@@ -17,6 +17,11 @@ from routerlab.session.recorder import Recorder
 from routerlab.session.results import AttemptRecord, CallResult
 from routerlab.views.run import Run
 
+_ERRORS = {
+    "retryable": "ProviderUnavailableError",
+    "move_on": "RateLimitError",
+    "client_error": "InvalidRequestError",
+}
 START = 1_800_000_000.0
 EVIL = "evil/<script>alert(1)</script>"
 
@@ -88,7 +93,7 @@ class ScriptedSession:
                     call_id=f"c{number}",
                     run_id=spec.run_id,
                     status=status,
-                    error_type=None if outcome == "ok" else "ProviderUnavailableError",
+                    error_type=_ERRORS.get(outcome),
                     error_message=None if outcome == "ok" else "PROVIDERS WORDS",
                     breaker_before=before,
                     breaker_after=after,
@@ -120,8 +125,9 @@ DOWN = ("sim/alpha", "retryable", 503, "closed", "closed")
 OPENS = ("sim/alpha", "retryable", 503, "closed", "open")
 BETA = ("sim/beta", "ok", 200, "closed", "closed")
 BETA_DOWN = ("sim/beta", "move_on", 429, "closed", "closed")
+REFUSED = ("sim/beta", "client_error", 400, "closed", "closed")
 EVIL_OK = (EVIL, "ok", 200, "closed", "closed")
-SCRIPT = [[OK], [OK], [DOWN, BETA], [OPENS, BETA], [BETA], [BETA_DOWN, EVIL_OK], [BETA_DOWN]]
+SCRIPT = [[OK], [OK], [DOWN, BETA], [OPENS, BETA], [BETA], [BETA_DOWN, EVIL_OK], [REFUSED]]
 
 
 @pytest.fixture
@@ -136,7 +142,7 @@ def start_run():
             {"prompt": f"<script>PROMPT {n}</script>", "answer": f"REPLY {n:05d}"}
             for n in range(1, 1 + (size or len(script)))
         ]
-        options = {"scorers": resolve_scorers(["exact"]), "name": "a <run>", "concurrency": 1, **options}
+        options = {"scorers": resolve_scorers(["exact"]), "name": "a <run>", "concurrency": 1, "seed": None, **options}
         plan = ReplayPlan(load_dataset(rows, name="questions"), [Arm("chat", pool="chat")], **options)
         return Run.start(Replay(plan, call=session.call, recorder=session.recorder), session)
 

@@ -115,8 +115,7 @@ def test_a_judges_calls_are_recorded_but_in_no_metrics_nor_summary(lab: rl.Lab, 
     pd.testing.assert_frame_equal(run.summary()[list(before.columns)], before)
     assert "8 replies judged for $0.0" in run.notes[0]
     assert "family" not in run.notes[0]
-    assert run.traces(failovers=False)[0].call["purpose"] == "replay"
-    assert len(run.traces(failovers=False)) == 8
+    assert "judge" not in {trace.call["purpose"] for trace in run.traces(failovers=False)}
 
 
 def test_a_judge_can_go_along_with_a_run(lab: rl.Lab) -> None:
@@ -167,3 +166,47 @@ def test_items_of_a_past_run_come_from_its_records() -> None:
         "1": Item("1", messages=({"role": "user", "content": "p"},), target=["t", "u"], metadata={"n": 1}),
         "2": Item("2", prompt="q"),
     }
+
+
+def test_a_run_of_the_past_has_its_scores_and_can_be_scored_and_judged(lab: rl.Lab, run: Any, tmp_path: Path) -> None:
+    run.score(["contains", rl.judge("court/judge", name="first")])
+    opened = rl.open_run(run.name, tmp_path / "runs.db")
+
+    assert opened.scorers == ["exact", "contains", "first"]
+    assert sorted(opened.df["score_contains"]) == sorted(run.df["score_contains"])
+    assert set(opened.df["score_first"]) == {0.75}
+    opened.score("numeric")
+    assert sorted(opened.df["score_numeric"]) == sorted(run.df["score_exact"])
+    with pytest.raises(ConfigurationError, match="a judge needs a lab"):
+        opened.score([rl.judge("court/judge")])
+    lab.score(opened, [rl.judge("court/judge")])
+    assert set(opened.df["score_judge"]) == {0.75}
+    assert opened.compare(scorer="judge").df is not None
+
+
+def test_the_same_name_judges_what_is_left(lab: rl.Lab) -> None:
+    data, judge = rl.load_dataset(ITEMS), rl.judge("court/judge", max_tokens=20)
+    options: dict[str, Any] = {"scorers": judge, "name": "twice", "preflight": False, "max_tokens": 5}
+    run = lab.replay(data, ["sim/right"], budget_usd=0.0009, **options)
+    judged = run.df["score_judge"].notna().sum()
+    assert run.status == "stopped"
+    assert 0 < judged < 4
+
+    again = lab.replay(data, ["sim/right"], **options)
+
+    assert again.status == "done"
+    assert again.df["score_judge"].notna().all()
+    calls = lab.calls()["purpose"]
+    assert ((calls == "replay").sum(), (calls == "judge").sum()) == (4, 4)
+    with pytest.raises(ConfigurationError, match=r"judges.judge.rubric"):
+        lab.replay(data, ["sim/right"], **{**options, "scorers": rl.judge("court/judge", rubric="else", max_tokens=20)})
+
+
+def test_a_budget_needs_the_price_of_the_judge(lab: rl.Lab) -> None:
+    providers = {"a": {"kind": "simulated", "models": {"one": model({}), "judge": {**model({}), "price": None}}}}
+    with (
+        rl.Lab({"providers": providers}, store=False) as made,
+        pytest.warns(UserWarning, match="its own family"),
+        pytest.raises(ConfigurationError, match="no price is known for a/judge"),
+    ):
+        made.replay(rl.load_dataset(ITEMS), ["a/one"], scorers=rl.judge("a/judge"), budget_usd=1.0)

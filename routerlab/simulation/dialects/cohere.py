@@ -44,7 +44,7 @@ class Cohere(Dialect):
 
     def lists(self, request: Request) -> bool:
         """OpenAI's models have the same address; Cohere's own client, and its own options, tell them apart."""
-        is_own = request.headers.get("x-fern-sdk-name") == "cohere"
+        is_own = request.headers.get("x-fern-sdk-name") == "cohere" or "x-client-name" in request.headers
         return is_own or any(name in request.query_params for name in _OF_LISTING)
 
     def limit_headers(self, limits: Iterable[Limit], now: float) -> list[tuple[str, str]]:

@@ -101,8 +101,10 @@ def _of_key(problem: Problem) -> list[dict[str, Any]]:
 
 def _of_limit(problem: Problem, retry_after: str | None) -> list[dict[str, Any]]:
     details: list[dict[str, Any]] = []
-    if problem is WORDS["rate_limit"]:
-        quota = {"quotaMetric": f"{_SERVICE}/generate_content_requests", "quotaId": "GenerateRequestsPerMinute"}
+    window = {"rate_limit": "Minute", "insufficient_quota": "Day"}
+    for name in (name for name in window if problem is WORDS[name]):
+        quota_id = f"GenerateRequestsPer{window[name]}PerProjectPerModel"
+        quota = {"quotaMetric": f"{_SERVICE}/generate_content_requests", "quotaId": quota_id}
         details.append({"@type": "type.googleapis.com/google.rpc.QuotaFailure", "violations": [quota]})
     try:
         seconds = float(retry_after or "")

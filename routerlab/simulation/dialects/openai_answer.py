@@ -12,7 +12,7 @@ from typing import Any
 
 from routerlab.core.script import Part, Script, Step
 from routerlab.core.types import TokenUsage
-from routerlab.simulation.dialects.base import WholeWriter, Writer
+from routerlab.simulation.dialects.base import Envelope, WholeWriter, Writer
 from routerlab.simulation.dialects.parts import assemble, event, usage_of
 
 __all__ = ["ChatWriter", "EmbeddingWriter"]
@@ -23,9 +23,14 @@ _DONE = b"data: [DONE]\n\n"
 class ChatWriter(Writer):
     """Writes chat completions and their chunks."""
 
+    def __init__(self, envelope: Envelope) -> None:
+        super().__init__(envelope)
+        self._identity = envelope.identity("chatcmpl-")
+        self._created = int(envelope.created)
+
     def headers(self) -> list[tuple[str, str]]:
         """The answer's identity."""
-        return [("x-request-id", self.envelope.identity("chatcmpl-"))]
+        return [("x-request-id", self._identity)]
 
     def begin(self, script: Script) -> bytes:
         """The role, before anything is said."""
@@ -56,9 +61,7 @@ class ChatWriter(Writer):
         return event({**self._head("chat.completion.chunk"), "choices": choices, **more})
 
     def _head(self, kind: str) -> dict[str, Any]:
-        envelope = self.envelope
-        identity, created = envelope.identity("chatcmpl-"), int(envelope.created)
-        return {"id": identity, "object": kind, "created": created, "model": envelope.model}
+        return {"id": self._identity, "object": kind, "created": self._created, "model": self.envelope.model}
 
     def whole(self, script: Script) -> Any:
         """One completion."""
