@@ -44,15 +44,18 @@ class Scores:
         """Take what the table ``scores`` has of scorers that the run itself does not know."""
         for row in stored:
             if row["scorer"] not in known:
-                if row["scorer"] not in self.names:
-                    self.names.append(row["scorer"])
+                self.know(row["scorer"])
                 self.add(row, ScoreResult(row["scorer"], row["value"]))
+
+    def know(self, name: str) -> None:
+        """Make room for a scorer."""
+        if name not in self.names:
+            self.names.append(name)
 
     def begin(self, names: Iterable[str]) -> None:
         """Make room for scorers; what they said before is forgotten."""
         for name in names:
-            if name not in self.names:
-                self.names.append(name)
+            self.know(name)
             for columns in self._columns.values():
                 columns.pop(f"score_{name}", None)
                 columns.pop(f"reason_{name}", None)

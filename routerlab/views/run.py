@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from routerlab.session.session import Session
     from routerlab.views.dashboard import Dashboard
+    from routerlab.views.label import Labels, RunAgreement
     from routerlab.views.live import Live
 
 __all__ = ["Run", "summary_cells", "summary_head", "summary_html"]
@@ -222,6 +223,36 @@ class Run(Analysis):
         from routerlab.views.scoring import score_run
 
         return score_run(self, scorers, session or self._session, self._scores, self._recorder, budget_usd)
+
+    def label(self, n: int = 30, *, seed: int = 0) -> Labels:
+        """Compare replies of two arms yourself, blind: by the keys 1, 2 and t, in a notebook.
+
+        Verdicts are scores of the scorer ``label``: 1 for the better reply, 0.5 for a tie, 0. Pairs that have one are
+        not shown again. Items and sides are chosen by chance.
+
+        Args:
+            n: pairs at most.
+            seed: of the choice.
+
+        Raises:
+            ConfigurationError: the run is not over, or has one arm only.
+        """
+        from routerlab.views.scoring import label
+
+        return label(self, n, seed, self._scores, self._recorder)
+
+    def agreement(self, scorer: str = "judge") -> RunAgreement:
+        """How far a scorer agrees with the labels on which reply is better: Cohen's kappa with a 95 % interval.
+
+        Args:
+            scorer: whose scores; of two replies the one with the higher score is its better one.
+
+        Raises:
+            ConfigurationError: the run has no such scorer, or no labels.
+        """
+        from routerlab.views.scoring import agreement
+
+        return agreement(self, scorer)
 
     def _kept_scores(self) -> Scores:
         from routerlab.views.scoring import kept_scores

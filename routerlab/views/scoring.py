@@ -7,9 +7,11 @@ from collections.abc import Collection, Coroutine, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from routerlab.core.errors import ConfigurationError, StoreError
+from routerlab.core.suggest import nearest
 from routerlab.experiments.budget import Budget
 from routerlab.experiments.items import Item
 from routerlab.experiments.judge import split_judges, warn_of_family
+from routerlab.experiments.labels import LABEL
 from routerlab.experiments.rescore import Scores, items_of, rescore, score_record
 from routerlab.experiments.scorer import Scorer, ScoreResult
 from routerlab.experiments.scorers import resolve_scorers
@@ -20,9 +22,10 @@ from routerlab.views.frames import RecordSource
 from routerlab.views.rundata import records
 
 if TYPE_CHECKING:
+    from routerlab.views.label import Labels, RunAgreement
     from routerlab.views.run import Run
 
-__all__ = ["check_judges", "kept_scores", "score_run"]
+__all__ = ["agreement", "check_judges", "kept_scores", "label", "score_run"]
 
 R = TypeVar("R", bound="Run")
 
@@ -66,8 +69,7 @@ def score_run(
     run: R, scorers: Any, session: Session | None, scores: Scores, recorder: Any, budget_usd: float | None
 ) -> R:
     """Score the replies of a run again; see `Run.score`."""
-    if not run.over:
-        raise ConfigurationError(f"run {run.name!r} is not over: wait for it, or stop it, and score it then")
+    _check_over(run)
     resolved = resolve_scorers(scorers)
     rows = run.rows()
     _, judges = split_judges(resolved)
@@ -98,6 +100,37 @@ def score_run(
     if book.error is not None:
         scores.notes.append(f"the latest scores are in this object alone: {book.error}")
     return run
+
+
+def label(run: Run, n: int, seed: int, scores: Scores, recorder: Any) -> Labels:
+    """Verdicts by hand; see `Run.label`."""
+    from routerlab.views.label import label_run
+
+    _check_over(run)
+    book = _Book(run.run_id, recorder)
+
+    def keep(row: Mapping[str, Any], result: ScoreResult) -> None:
+        scores.know(LABEL)
+        scores.add(row, result)
+        book.write(row, result)
+
+    return label_run(run.name, run.rows(), n, seed, keep)
+
+
+def agreement(run: Run, scorer: str) -> RunAgreement:
+    """See `Run.agreement`."""
+    from routerlab.views.label import RunAgreement
+
+    for name in (scorer, LABEL):
+        if name not in run.scorers:
+            hint = "; run.label() makes them" if name == LABEL else nearest(name, run.scorers)
+            raise ConfigurationError(f"run {run.name!r} has no scores of {name!r}{hint}")
+    return RunAgreement(run.rows(), scorer)
+
+
+def _check_over(run: Run) -> None:
+    if not run.over:
+        raise ConfigurationError(f"run {run.name!r} is not over: wait for it, or stop it, and score it then")
 
 
 def _budget(run: Run, session: Session | None, scores: Scores) -> Budget:
