@@ -14,12 +14,15 @@ if TYPE_CHECKING:
         Scorer,
         ScoreResult,
         asserts,
+        choice,
         contains,
         exact,
+        json_schema,
         numeric,
         regex,
         resolve_scorers,
         score_row,
+        similarity,
     )
 
 __all__ = [
@@ -28,13 +31,16 @@ __all__ = [
     "ScoreResult",
     "Scorer",
     "asserts",
+    "choice",
     "contains",
     "exact",
+    "json_schema",
     "load_dataset",
     "numeric",
     "regex",
     "resolve_scorers",
     "score_row",
+    "similarity",
 ]
 
 _DATASET_NAMES = {"Dataset", "Item", "load_dataset"}
