@@ -21,7 +21,7 @@ from routerlab.core.decisions import Pool
 from routerlab.core.failures import SUCCESS, Fault, ProviderError, classify
 from routerlab.core.health import Health, LatencyTarget, ModelSettings
 from routerlab.core.route import Route
-from routerlab.core.strategies import BestScore, Feedback
+from routerlab.core.strategies import BestScore
 from routerlab.core.types import CompletionRequest
 from routerlab.session.results import AttemptRecord
 from routerlab.simulation.plays import Play
@@ -89,7 +89,7 @@ class World:
         permit, _ = self.health.claim(action.model, now, action.clocks.lease_s)
         if permit is None:
             return None
-        self.pool.learn(Feedback("chosen", action.model, now))
+        self.pool.learn("chosen", action.model, now)
         record = AttemptRecord("", None, 1, action.model, action.model[0], action.reason, now)
         record.breaker_before, record.score_before = before.breaker, before.score
         play = self.plays[action.model](self.requests[action.model])
@@ -100,7 +100,7 @@ class World:
         verdict = SUCCESS if error is None else classify(error)
         record.ended_at, record.latency_s, record.outcome = now, now - record.started_at, verdict.outcome.value
         self.health.settle(record.model, permit, verdict, now, latency_s=record.latency_s, error=error)
-        self.pool.learn(Feedback("failed" if error else "answered", record.model, now))
+        self.pool.learn("failed" if error else "answered", record.model, now)
         after = self.health.snapshot(record.model, now)
         record.breaker_after, record.score_after = after.breaker, after.score
         self.records.append(record)
