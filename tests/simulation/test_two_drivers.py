@@ -292,8 +292,8 @@ class LateClock(VirtualClock):
         super().__init__(1000.1)
         self._late = late
 
-    def at(self, moment: float, do: Callable[[], object]) -> None:
-        super().at(moment + self._late(), do)
+    def at(self, moment: float, do: Callable[..., object], *args: Any) -> None:
+        super().at(moment + self._late(), do, *args)
 
 
 def on_the_virtual_clock(schedule: Schedule, late: Callable[[], float] = lambda: 0.0) -> tuple[list[Story], Any]:
