@@ -23,6 +23,7 @@ __all__ = ["PURPOSE", "preflight", "preflight_spec", "refusal"]
 
 PURPOSE = "preflight"
 _PROMPT = 'Reply with OK (where JSON is asked for, with {"ok": true}).'
+_PATIENCE_S = 30.0  # a model that is silent for so long is the lanes' business
 _MAX_TOKENS = 16  # the least that every provider accepts
 _FATAL = (AuthenticationError, InvalidRequestError, ModelNotFoundError, QuotaExceededError)
 _PASSING = (ContentFilterError, ContextWindowError)  # they speak of this prompt, not of the items
@@ -37,6 +38,7 @@ def preflight_spec(spec: CallSpec) -> CallSpec:
         spec,
         messages=(*system, {"role": "user", "content": _PROMPT}),
         params={**spec.params, limit: most},
+        deadline_s=min(spec.deadline_s or _PATIENCE_S, _PATIENCE_S),
         item_id=None,
         repeat=None,
         purpose=PURPOSE,
