@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         StreamInterruptedError,
     )
     from routerlab.experiments.datasets import Dataset, load_dataset
+    from routerlab.experiments.judge import judge
     from routerlab.lab import Lab
     from routerlab.session.nested import allow_nested_loops
     from routerlab.views.opened import open_run
@@ -49,6 +50,7 @@ _HOMES = {
     "Lab": "routerlab.lab",
     "Outcomes": "routerlab.views.outcomes",
     "allow_nested_loops": "routerlab.session.nested",
+    "judge": "routerlab.experiments.judge",
     "load_dataset": "routerlab.experiments.datasets",
     "load_outcomes": "routerlab.views.outcomes",
     "open_run": "routerlab.views.opened",
@@ -82,6 +84,7 @@ __all__ = [
     "StreamInterruptedError",
     "__version__",
     "allow_nested_loops",
+    "judge",
     "load_dataset",
     "load_outcomes",
     "open_run",

@@ -346,6 +346,10 @@ class Lab:
         await run.finished()
         return run
 
+    def score(self, run: Run, scorers: Any, *, budget_usd: float | None = None) -> Run:
+        """`Run.score`, with judges of this lab: for a run of another one, or of the past."""
+        return run.score(scorers, budget_usd=budget_usd, session=self._session)
+
     def compare(
         self,
         dataset: Dataset | Any,

@@ -97,8 +97,8 @@ class Budget:
         """For calls in flight."""
         return sum(self._reserved.values())
 
-    def reserve(self, key: Any, arm: int, spec: CallSpec) -> bool:
-        """Set aside the most that a call may cost; False where there is not so much left."""
+    def reserve(self, key: Any, arm: int | str, spec: CallSpec) -> bool:
+        """Set aside the most that a call of an arm, or of a model, may cost; False where there is not so much left."""
         if self.limit_usd is None:
             return True
         most = self.most_usd(arm, spec)
@@ -107,9 +107,12 @@ class Budget:
         self._reserved[key] = most
         return True
 
-    def most_usd(self, arm: int, spec: CallSpec) -> float:
+    def most_usd(self, arm: int | str, spec: CallSpec) -> float:
         """What a call may cost at most, all its tries together."""
-        models = self._models[arm] if arm < len(self._models) else ()
+        if isinstance(arm, str):
+            models: Sequence[str] = (arm,)
+        else:
+            models = self._models[arm] if arm < len(self._models) else ()
         return sum(self._tries * self._of_one(model, spec) for model in models)
 
     def _of_one(self, model: str, spec: CallSpec) -> float:

@@ -12,6 +12,7 @@ from routerlab.core.capabilities import CHAT
 from routerlab.core.errors import ConfigurationError
 from routerlab.experiments.datasets import Dataset
 from routerlab.experiments.items import Item
+from routerlab.experiments.judge import split_judges
 from routerlab.experiments.scorers import Scorer
 
 __all__ = ["Arm", "Progress", "ReplayPlan", "Waiting"]
@@ -129,6 +130,7 @@ class ReplayPlan:
 
     def settings(self) -> dict[str, Any]:
         """Everything that was asked for, beside the items; ``runs.params`` keeps it."""
+        judges = {judge.name: judge.settings() for judge in split_judges(self.scorers)[1]}
         return {
             "dataset": self.dataset.name,
             "arms": [arm.settings() for arm in self.arms],
@@ -141,6 +143,7 @@ class ReplayPlan:
             "deadline_s": self.deadline_s,
             "budget_usd": self.budget_usd,
             "capability": self.capability,
+            **({"judges": judges} if judges else {}),
         }
 
     def call_again(self) -> str:

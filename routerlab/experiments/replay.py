@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any
 
 from routerlab.experiments.answers import Answers
@@ -16,12 +16,15 @@ from routerlab.experiments.assertions import with_call
 from routerlab.experiments.budget import Budget
 from routerlab.experiments.fates import Fate, Kind, fate_of
 from routerlab.experiments.items import Item
+from routerlab.experiments.judge import split_judges
+from routerlab.experiments.judging import judge_all
 from routerlab.experiments.lanes import Lanes, Unit
 from routerlab.experiments.plan import Arm, Progress, ReplayPlan
 from routerlab.experiments.preflight import Gate, preflight_spec
 from routerlab.experiments.remarks import remarks, waiting
 from routerlab.experiments.resume import Past
 from routerlab.experiments.runs import Records, RunRecords
+from routerlab.experiments.scorer import ScoreResult
 from routerlab.experiments.scorers import score_row
 from routerlab.experiments.sheet import Key, Sheet
 from routerlab.experiments.threads import in_thread
@@ -74,6 +77,7 @@ class Replay:
         self.budget = budget or Budget(plan.budget_usd)
         past = past or Past()
         self._call, self._recorder, self._answers, self._check_first = call, recorder, answers, check_first
+        self._scorers, self._judges = split_judges(plan.scorers)
         self._records = RunRecords(plan, recorder)
         self._wall, self._clock, self._mask = wall, clock, mask
         self._created_at, self._started = created_at, 0.0
@@ -88,7 +92,7 @@ class Replay:
             strikes=past.strikes,
             give_up_after_s=plan.give_up_after_s,
         )
-        self.opened = bool(past.rows) and not self._lanes.left and not past.unscored
+        self.opened = bool(past.rows) and not self._lanes.left and not past.unscored and not past.unjudged
         self._workers: list[asyncio.Task[None]] = []
         self._unkept: list[Key] = []  # rows that are not on disk yet
         self._gate = Gate(self._checks, call, self.budget, open_already=not check_first)
@@ -161,17 +165,36 @@ class Replay:
         size = min(self.plan.concurrency, max(1, self._lanes.left + len(self._unscored)))
         try:
             await self._records.items()
-            self._workers = [asyncio.create_task(self._worker()) for _ in range(size)]
-            done, _ = await asyncio.wait(self._workers, return_when=asyncio.FIRST_EXCEPTION)
+            await self._together(self._worker() for _ in range(size))
+            if self._judges and not self._stopping:
+                await self._together([self._judge()])
         finally:
             for task in self._workers:
                 task.cancel()
             await asyncio.gather(*self._workers, self._gate.close(), return_exceptions=True)
             if self._unkept:
                 await self._keep()
+
+    async def _together(self, work: Iterable[Coroutine[Any, Any, None]]) -> None:
+        self._workers = [asyncio.create_task(one) for one in work]
+        done, _ = await asyncio.wait(self._workers, return_when=asyncio.FIRST_EXCEPTION)
         for worker in done:
             if not worker.cancelled() and (error := worker.exception()):
                 raise error
+
+    async def _judge(self) -> None:
+        """Once all have answered, for a judge may compare them."""
+
+        def keep(row: dict[str, Any], score: ScoreResult) -> None:
+            score = score.masked(self._mask)
+            row.update(score.columns())
+            self._records.scores(row, [score])
+
+        options = {"call": self._call, "run_id": self.run_id, "concurrency": self.plan.concurrency}
+        options |= {"items": {item.id: item for item in self.plan.dataset}, "keep": keep, "budget": self.budget}
+        left = await judge_all(self._judges, list(self.sheet.settled.values()), self.notes, **options)
+        self._stopping = self._stopping or left > 0
+        await self._records.kept()
 
     def stop(self) -> None:
         """Send nothing more and cancel what is in flight; finished rows stay. Any thread may call it, twice too."""
@@ -253,9 +276,9 @@ class Replay:
         """Score a row and wait until it is on disk: then it counts."""
         row = self.sheet.settled[key]
         self._unkept.append(key)
-        if row["status"] == "ok" and self.plan.scorers:
+        if row["status"] == "ok" and self._scorers:
             item = self.plan.dataset[key[0]]
-            scores = await in_thread(lambda: score_row(self.plan.scorers, row["text"], with_call(item, row)))
+            scores = await in_thread(lambda: score_row(self._scorers, row["text"], with_call(item, row)))
             row.update({f"score_{score.name}": score.value for score in scores})
             self._records.scores(row, scores)
         await self._records.kept()
@@ -268,7 +291,7 @@ class Replay:
         await self._records.kept()
         rows, self._unkept = self._unkept, []
         for key in rows:
-            if any(self.sheet.settled[key].get(f"score_{scorer.name}") is None for scorer in self.plan.scorers):
+            if any(self.sheet.settled[key].get(f"score_{scorer.name}") is None for scorer in self._scorers):
                 self._unscored.append(key)
             self.sheet.count(key)
 

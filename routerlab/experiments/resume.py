@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from routerlab.core.errors import ConfigurationError
 from routerlab.experiments.fates import Kind, kind_of
+from routerlab.experiments.judge import split_judges
 from routerlab.experiments.plan import ReplayPlan
 from routerlab.experiments.runs import settings_hash
 from routerlab.experiments.sheet import Key, Sheet
@@ -38,6 +39,7 @@ class Past:
         tried: the latest failure of items that wait for another round.
         strikes: of its lanes.
         unscored: answers whose scores are missing.
+        unjudged: whether a judge has not seen all answers.
         attempts: all that was sent, each with its call's item and arm; None where it is no item's.
     """
 
@@ -45,6 +47,7 @@ class Past:
     tried: dict[Key, dict[str, Any]] = field(default_factory=dict)
     strikes: Strikes | None = None
     unscored: list[Key] = field(default_factory=list)
+    unjudged: bool = False
     attempts: list[tuple[Key | None, dict[str, Any]]] = field(default_factory=list)
 
 
@@ -182,7 +185,8 @@ def _score(
     past: Past, plan: ReplayPlan, scores: Iterable[dict[str, Any]], places: Mapping[str, int], arms: Mapping[str, int]
 ) -> None:
     """Put the scores into their rows; an answer whose text is gone before it was scored is no answer."""
-    wanted = {scorer.name for scorer in plan.scorers}
+    plain, judges = ({scorer.name for scorer in part} for part in split_judges(plan.scorers))
+    wanted = plain | judges
     found: dict[Key, set[str]] = {}
     for score in scores:
         if score["item_id"] in places and score["variant"] in arms:
@@ -191,7 +195,9 @@ def _score(
                 past.rows[key][f"score_{score['scorer']}"] = score["value"]
                 found.setdefault(key, set()).add(score["scorer"])
     for key, row in list(past.rows.items()):
-        if row["status"] == "ok" and found.get(key, set()) < wanted:
+        said = found.get(key, set())
+        past.unjudged |= row["status"] == "ok" and row["text"] is not None and not judges <= said
+        if row["status"] == "ok" and not plain <= said:
             if row["text"] is None:
                 del past.rows[key]
             else:

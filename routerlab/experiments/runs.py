@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from routerlab.experiments.items import Item
 from routerlab.experiments.plan import ReplayPlan
+from routerlab.experiments.rescore import score_record
 from routerlab.experiments.scorers import ScoreResult
 
 __all__ = ["Records", "RunRecords", "settings_hash"]
@@ -88,18 +89,7 @@ class RunRecords:
     def scores(self, row: Mapping[str, Any], scores: Iterable[ScoreResult]) -> None:
         """One row for each scorer's word on one reply; `row` is the reply's row of the run."""
         for score in scores:
-            self._recorder.add(
-                "scores",
-                {
-                    "run_id": self._plan.run_id,
-                    "item_id": row["item_id"],
-                    "repeat": row["repeat"],
-                    "variant": row["variant"],
-                    "scorer": score.name,
-                    "value": score.value,
-                    "error": score.error,
-                },
-            )
+            self._recorder.add("scores", score_record(self._plan.run_id, row, score))
 
 
 def settings_hash(plan: ReplayPlan) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from routerlab.experiments.items import Item
@@ -46,6 +46,15 @@ class ScoreResult:
     value: float | None
     error: str | None = None
     reason: str | None = None
+
+    def columns(self) -> dict[str, Any]:
+        """The columns of a run's row that hold it."""
+        reason = {} if self.reason is None else {f"reason_{self.name}": self.reason}
+        return {f"score_{self.name}": self.value, **reason}
+
+    def masked(self, mask: Callable[[Any], Any]) -> ScoreResult:
+        """It, with the secrets taken out of the reason."""
+        return replace(self, reason=self.reason and mask(self.reason))
 
 
 def any_of(target: Any, agrees: Callable[[str], bool]) -> bool | None:

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Awaitable, Callable
-from functools import cache
 from typing import TypeVar
 
 from routerlab.session.loop import LoopThread
@@ -55,7 +54,13 @@ def result_of(waiting: Awaitable[T]) -> T:
     return scorer_loop().run(wait())
 
 
-@cache
 def scorer_loop() -> LoopThread:
-    """The loop of user's async functions, made at first use."""
-    return LoopThread("routerlab-async-scorers")
+    """The loop of user's async functions, made at first use; it belongs to the process, not to a lab."""
+    with _lock:
+        if not _loops:
+            _loops.append(LoopThread("async-scorers"))
+        return _loops[0]
+
+
+_lock = threading.Lock()
+_loops: list[LoopThread] = []

@@ -110,12 +110,15 @@ def run_frame(rows: Sequence[Mapping[str, Any]], scorers: Iterable[str] = ()) ->
         scorers: names of the scorers; each has its ``score_<name>`` even where nothing was scored yet.
 
     Returns:
-        ``prompt, text, target, score_<name>…, item_id, model, repeat, variant, status``, then the columns of ``calls``
+        ``prompt, text, target, score_<name>…`` (and ``reason_<name>`` of judges), ``item_id, model, repeat, variant,
+        status``, then the columns of ``calls``
         ``error_message`` and ``note``. ``status`` is ``ok``, ``failed`` or ``pending``.
     """
     call = {column.name: column.type for column in TABLES["calls"].columns}
     types: dict[str, ColumnType] = {"prompt": "text", "text": "text", "target": "json"}
-    types |= {f"score_{name}": "float" for name in scorers}
+    names = list(scorers)
+    types |= {f"score_{name}": "float" for name in names}
+    types |= {f"reason_{name}": "text" for name in names if any(f"reason_{name}" in row for row in rows)}
     types |= _RUN_FIRST
     types |= {name: kind for name, kind in call.items() if name not in types}
     types |= {"error_message": "text", "note": "text"}

@@ -11,6 +11,7 @@ import pandas as pd
 
 from routerlab.core.errors import ConfigurationError
 from routerlab.core.types import ModelSnapshot
+from routerlab.experiments.judging import PURPOSE
 from routerlab.session.tables import ColumnType
 from routerlab.views.frames import RecordSource, frame, to_frame
 
@@ -71,9 +72,13 @@ def metrics(recorder: RecordSource, window: str | float = "all", *, now: float |
         ``calls`` that reached the model and those that it ``answered``; ``attempts``, of which ``ok`` and ``failed``
         (cancelled ones are neither); ``success_rate`` = ok / (ok + failed); ``failovers_away`` to another model;
         ``rate_limited`` (429); latencies of the successful attempts in seconds; tokens and USD as far as they are
-        known. What has no data is missing, not 0. ``df.attrs["gone"]`` counts attempts that memory let go.
+        known. Calls of judges are left out.
+        What has no data is missing, not 0. ``df.attrs["gone"]`` counts attempts that memory let go.
     """
     attempts, calls = frame(recorder, "attempts"), frame(recorder, "calls")
+    judges = calls.loc[calls["purpose"] == PURPOSE, "call_id"]
+    if len(judges):
+        attempts = attempts[~attempts["call_id"].isin(judges)]
     away = failovers_away(attempts)
     length = window_seconds(window)
     if length is not None:

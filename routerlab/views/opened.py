@@ -52,8 +52,9 @@ class OpenedRun(Run):
 
     def __init__(self, kept: KeptRun, records: _StoreRecords) -> None:
         self.engine = cast("Any", kept)
-        self._live = None
+        self._live, self._session = None, cast("Any", None)
         self._recorder = records
+        self._scores = self._kept_scores()
 
     @property
     def over(self) -> bool:

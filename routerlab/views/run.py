@@ -14,6 +14,7 @@ from routerlab.experiments.batches import write_batch_results
 from routerlab.experiments.outcomes import OutcomeTable
 from routerlab.experiments.plan import Progress
 from routerlab.experiments.replay import Replay
+from routerlab.experiments.rescore import Scores
 from routerlab.session.loop import Job
 from routerlab.views.analysis import Analysis
 from routerlab.views.figures import Figure
@@ -51,6 +52,7 @@ class Run(Analysis):
         self._live = live
         self._session, self._job = session, job
         self._recorder: RecordSource = session.recorder
+        self._scores = self._kept_scores() if engine.kept_before else Scores()
 
     @classmethod
     def start(cls, engine: Replay, session: Session, live: Live | None = None) -> Self:
@@ -177,30 +179,59 @@ class Run(Analysis):
 
     @property
     def notes(self) -> list[str]:
-        """What one should know when reading the results: a budget that was reached, prices that are unknown."""
-        return list(self.engine.notes)
+        """What one should know when reading the results: a budget that was reached, prices that are unknown, judges."""
+        return [*self.engine.notes, *self._scores.notes]
 
     # -- the result ---------------------------------------------------------------------------------------------------
 
     @property
     def df(self) -> pd.DataFrame:
         """One row per item, arm and repeat: ``prompt, text, target, score_<name>…, item_id, model, repeat, variant,
-        status``, the columns of ``lab.calls()``, ``error_message`` and ``note``. Rows not reached are ``pending``."""
+        status`` (after the scores the ``reason_<name>`` of judges), the columns of ``lab.calls()``, ``error_message``
+        and ``note``. Rows not reached are ``pending``."""
         from routerlab.views.frames import run_frame
 
-        frame = run_frame(self.engine.rows(), self.scorers)
+        frame = run_frame(self.rows(), self.scorers)
         frame.attrs.update(run_id=self.run_id, name=self.name, status=self.status)
         return frame
 
     @property
     def scorers(self) -> list[str]:
         """Names of the scorers; each has a column ``score_<name>``."""
-        return [scorer.name for scorer in self.engine.plan.scorers]
+        return list(dict.fromkeys([scorer.name for scorer in self.engine.plan.scorers] + self._scores.names))
+
+    def rows(self) -> list[dict[str, Any]]:
+        """What `df` holds, as plain rows."""
+        return self._scores.over(self.engine.rows())
+
+    def score(self, scorers: Any, *, budget_usd: float | None = None, session: Session | None = None) -> Self:
+        """Score the replies again, from their texts; no model is asked for them once more (a judge is, for its view).
+
+        New columns stand in `df` and `summary`, new rows in the table ``scores``; a name that was there before is
+        scored afresh.
+
+        Args:
+            scorers: as for ``lab.replay``, judges (`routerlab.judge`) too.
+            budget_usd: judges stop once the run and they have spent this much; None: the run's own budget.
+            session: in which judges are asked; None: the run's own (``lab.score`` gives another one).
+
+        Raises:
+            ConfigurationError: the run is not over, or a scorer is wrong.
+            LabClosedError: a judge has no lab to be asked in; ``lab.score(run, …)`` lends another one.
+        """
+        from routerlab.views.scoring import score_run
+
+        return score_run(self, scorers, session or self._session, self._scores, self._recorder, budget_usd)
+
+    def _kept_scores(self) -> Scores:
+        from routerlab.views.scoring import kept_scores
+
+        return kept_scores(self._recorder, self.run_id, [scorer.name for scorer in self.engine.plan.scorers])
 
     @property
     def data(self) -> RunData:
         """What is there so far, as plain rows; figures and reports are made of it."""
-        return RunData.read(self.engine.rows(), self.scorers, self._recorder, self.run_id)
+        return RunData.read(self.rows(), self.scorers, self._recorder, self.run_id)
 
     def summary(self, by: str = "model") -> pd.DataFrame:
         """The run in a table.
@@ -248,7 +279,7 @@ class Run(Analysis):
     def outcomes(self, scorer: str | None = None) -> OutcomeTable:
         """What each model scored, cost and took on each prompt; `compare` reads it."""
         metadata = {item.id: item.metadata for item in self.engine.plan.dataset}
-        return OutcomeTable.read(self.engine.rows(), scorer, scorers=self.scorers, metadata=metadata)
+        return OutcomeTable.read(self.rows(), scorer, scorers=self.scorers, metadata=metadata)
 
     @property
     def simulated(self) -> bool:

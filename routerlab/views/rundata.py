@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
+from routerlab.experiments.judging import PURPOSE as JUDGE
 from routerlab.experiments.preflight import PURPOSE as PREFLIGHT
 from routerlab.experiments.statistics import mean_interval, percentile, wilson_interval
 from routerlab.views.frames import RecordSource
@@ -37,7 +38,8 @@ class RunData:
     @classmethod
     def read(cls, rows: Sequence[Row], scorers: Sequence[str], recorder: RecordSource, run_id: str) -> RunData:
         """Read what the recorder knows of a run."""
-        checks = set(recorder.columns("calls", {"run_id": run_id, "purpose": PREFLIGHT})["call_id"])
+        beside = {"run_id": run_id, "purpose": [PREFLIGHT, JUDGE]}
+        checks = set(recorder.columns("calls", beside)["call_id"])
         attempts = records(recorder.columns("attempts", {"run_id": run_id}))
         attempts = [row for row in attempts if row["call_id"] not in checks]
         attempts.sort(key=lambda row: (row["started_at"], row["attempt"]))

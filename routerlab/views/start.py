@@ -8,13 +8,15 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from routerlab.core.decisions import Pool
 from routerlab.core.errors import ConfigurationError
 from routerlab.core.types import TokenUsage
 from routerlab.experiments.answers import AnswerFile, Answers
 from routerlab.experiments.budget import Budget
 from routerlab.experiments.datasets import load_dataset
+from routerlab.experiments.judge import split_judges
 from routerlab.experiments.outcomes import score_name
-from routerlab.experiments.plan import ReplayPlan
+from routerlab.experiments.plan import Arm, ReplayPlan
 from routerlab.experiments.replay import Replay
 from routerlab.experiments.resume import Past, find_run, read_past, refuse_other
 from routerlab.experiments.scorers import resolve_scorers
@@ -28,6 +30,7 @@ from routerlab.session.store import Store
 from routerlab.views.live import Live
 from routerlab.views.opened import RUN_STORE
 from routerlab.views.run import Run
+from routerlab.views.scoring import check_judges
 
 if TYPE_CHECKING:
     from routerlab.views.estimate import Estimate
@@ -129,6 +132,8 @@ def _plan(
     given = {name: value for name, value in options.items() if value is not None and name in own}
     items, scorers = load_dataset(dataset), options.get("scorers")
     given["scorers"] = resolve_scorers(items.scorers if scorers is None else scorers)
+    reached = [model for arm in arms for model in _pool(session, arm).models]
+    check_judges(given["scorers"], session, reached, len(arms), depth=4)
     return ReplayPlan(items, arms, params=dict(params), **({"seed": session.config.seed} | given))
 
 
@@ -138,13 +143,18 @@ def _mask(session: Session) -> Callable[[Any], Any]:
 
 def _models(session: Session, plan: ReplayPlan) -> list[tuple[str, ...]]:
     """The models that may answer for each arm."""
-    return [tuple(session.pool_for(CallSpec(pool=arm.pool, model=arm.model))[0].models) for arm in plan.arms]
+    return [tuple(_pool(session, arm).models) for arm in plan.arms]
+
+
+def _pool(session: Session, arm: Arm) -> Pool:
+    return session.pool_for(CallSpec(pool=arm.pool, model=arm.model))[0]
 
 
 def _budget(session: Session, plan: ReplayPlan, *, known_only: bool) -> Budget:
     models, price = _models(session, plan), session.desk.cost_usd
     if plan.budget_usd is not None and known_only:
-        unknown = sorted({m for names in models for m in names if price(m, TokenUsage(1, 1, 2)) is None})
+        asked = [*models, [judge.model for judge in split_judges(plan.scorers)[1]]]
+        unknown = sorted({m for names in asked for m in names if price(m, TokenUsage(1, 1, 2)) is None})
         if unknown:
             raise ConfigurationError(
                 f"budget_usd={plan.budget_usd:g} cannot be kept: no price is known for {', '.join(unknown)}; give it a "

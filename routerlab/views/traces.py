@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from routerlab.core.errors import ConfigurationError
+from routerlab.experiments.judging import PURPOSE
 from routerlab.views.frames import RecordSource
 from routerlab.views.rundata import records
 from routerlab.views.trace import Trace
@@ -28,6 +29,8 @@ def read_trace(recorder: RecordSource, call_id: str) -> Trace:
 def read_traces(recorder: RecordSource, where: Mapping[str, Any], *, failovers: bool = False) -> list[Trace]:
     """The traces of the calls that `where` chooses, oldest first; with `failovers` those that changed the model."""
     calls = [row for row in records(recorder.columns("calls", where)) if row["failovers"] or not failovers]
+    if "run_id" in where:  # of what was asked, not of how it was judged
+        calls = [row for row in calls if row["purpose"] != PURPOSE]
     attempts = _grouped(recorder, "attempts", where)
     decisions = _grouped(recorder, "decisions", where)
     candidates = _grouped(recorder, "candidates", where)

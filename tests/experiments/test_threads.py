@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from routerlab.experiments.threads import in_thread
+from routerlab.experiments.threads import in_thread, result_of, scorer_loop
 
 
 def test_result_and_error_come_back():
@@ -53,3 +53,21 @@ def test_a_scorer_that_is_stuck_holds_up_neither_the_lab_nor_the_process():
     done = subprocess.run([sys.executable, "-c", STUCK], capture_output=True, text=True, timeout=50, check=True)
     assert int(done.stdout) <= 2
     assert time.monotonic() - started < 30
+
+
+def test_many_threads_at_once_share_one_loop_for_async_functions():
+    async def loop_of():
+        return asyncio.get_running_loop()
+
+    async def many():
+        return await asyncio.gather(*(in_thread(lambda: result_of(loop_of())) for _ in range(20)))
+
+    assert set(asyncio.run(many())) == {scorer_loop().loop}
+
+
+def test_an_error_of_an_async_function_comes_back():
+    async def broken():
+        raise KeyError("no such thing")
+
+    with pytest.raises(KeyError, match="no such thing"):
+        result_of(broken())
