@@ -91,7 +91,7 @@ class CircuitBreaker:
         else:
             require_seconds("lease_s", lease_s)
         if self._state is _CLOSED:
-            return Permit(self._epoch, _CLOSED, now + lease_s)
+            return Permit(self._epoch, _CLOSED)
         if not self.free_probe_slots(now):
             return None
         moved = self._move(Cause.PROBE_ADMITTED, now) if self._state is _OPEN else None
@@ -115,7 +115,7 @@ class CircuitBreaker:
             CircuitOpenError: no request may go now; ``remaining`` says for how long.
         """
         if self._state is _CLOSED and lease_s is None:  # the usual way, without a second call
-            return Permit(self._epoch, _CLOSED, now + self._lease_s)
+            return Permit(self._epoch, _CLOSED)
         permit = self.try_acquire(now, lease_s)
         if permit is None:
             raise CircuitOpenError(self.remaining(now), name)
@@ -173,6 +173,27 @@ class CircuitBreaker:
             now: the time in seconds.
         """
         self._settle(permit, now)
+
+    # The two usual steps for an owner with a lock: they read and write in an order that lets them go without it.
+
+    def pass_closed(self) -> Permit | None:
+        """A permit where the circuit is closed; None: ask `acquire`, under the lock.
+
+        The epoch is read before the state: if the circuit moves in between, the permit belongs to a stretch that is
+        over, and counts for nothing.
+        """
+        epoch = self._epoch
+        return Permit(epoch, _CLOSED) if self._state is _CLOSED else None
+
+    def changes_nothing(self, permit: Permit) -> bool:
+        """Take a permit back whose success leaves every count as it is; False: tell `record_success`, under the lock.
+
+        So it is while no failure has been counted since the circuit closed or the last success.
+        """
+        if self._failures or permit.state is not _CLOSED or permit.settled:
+            return False
+        permit.settled = True
+        return True
 
     def reset(self, now: float) -> Transition | None:
         """Close the circuit and clear all counts.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from dataclasses import dataclass, field
 from enum import Enum
@@ -93,14 +94,15 @@ class Permit:
     Attributes:
         epoch: marks the stretch between two moves in which it was given; it counts only within that.
         state: CLOSED, or HALF_OPEN for a probe.
-        lease_end: when a probe's slot is free again, whatever becomes of the permit (seconds on the owner's clock).
+        lease_end: when a probe's slot is free again, whatever becomes of the permit (seconds on the owner's clock);
+            infinite for others, which hold none.
         transition: the move that this permit caused, if it is the first probe after a break.
         settled: whether it has been handed back; a second time is ignored.
     """
 
     epoch: object = field(repr=False)
     state: CircuitState
-    lease_end: float
+    lease_end: float = math.inf
     transition: Transition | None = None
     settled: bool = False
 

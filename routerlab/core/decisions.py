@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from routerlab.core.chance import Chance
 from routerlab.core.moves import Clocks
@@ -33,10 +33,12 @@ class Pool:
             self.policy.timeouts.connect, self.policy.timeouts.request
         )  # of a reply in one piece
         self.memory: Any = None
+        self._learns = type(strategy).learn is not Strategy.learn
 
-    def learn(self, event: Feedback) -> None:
-        """Replace the strategy's memory by what it makes of one event."""
-        self.memory = self.strategy.learn(self.memory, event)
+    def learn(self, kind: Literal["chosen", "answered", "failed"], model: str, at: float) -> None:
+        """Replace the strategy's memory by what it makes of one event; most strategies have none."""
+        if self._learns:
+            self.memory = self.strategy.learn(self.memory, Feedback(kind, model, at))
 
     def __repr__(self) -> str:
         return f"Pool({self.name!r}, {self.capability!r}, models={list(self.models)}, strategy={self.strategy.name!r})"

@@ -84,8 +84,9 @@ class Clocks:
     def lease_s(self) -> float | None:
         """The longest that an attempt under these limits can last, and a second: the life of its permit."""
         longest = self.total_s if self.request_s is None else self.request_s
-        known = [limit for limit in (longest, self.deadline_s) if limit is not None]
-        return min(known) + (self.connect_s or 0.0) + 1.0 if known else None
+        left = self.deadline_s
+        limit = longest if left is None else left if longest is None else min(longest, left)
+        return None if limit is None else limit + (self.connect_s or 0.0) + 1.0
 
 
 @record

@@ -69,6 +69,7 @@ class Budget:
     ) -> None:
         self.limit_usd = limit_usd
         self.known_usd: float | None = None  # billed with a usage and a price
+        self.unpriced = 0  # answers of which nobody knows what they cost
         self.guessed_usd = 0.0  # of attempts that may have been billed without a word
         self._price: Price = price or (lambda model, usage: None)
         self._models, self._tries = models, tries
@@ -133,6 +134,8 @@ class Budget:
         cost = attempt["cost_usd"]
         if cost is not None:
             self.known_usd = (self.known_usd or 0.0) + cost
+        elif attempt["outcome"] == "ok":
+            self.unpriced += 1
         elif attempt["maybe_billed"]:
             self.guessed_usd += self._guess(spec, attempt)
         tokens = attempt["completion_tokens"]
@@ -154,6 +157,14 @@ class Budget:
     def refund(self, key: Any) -> None:
         """Give a reservation back for a call that was cancelled."""
         self._reserved.pop(key, None)
+
+    def note(self, next_usd: float) -> str:
+        """Why a run stopped: what was spent, and what the next call would have needed where that is news."""
+        spent, limit = self.spent_usd, self.limit_usd or 0.0
+        note = f"stopped at its budget: ${spent:.4g} of ${limit:.4g} were spent"
+        if spent < 0.9 * limit:
+            note += f", and the next call may cost ${next_usd:.4g} (max_tokens= says how long an answer may be)"
+        return note
 
     def reaches(self, complete: int, settled: int, rows_of_a_prompt: int) -> int | None:
         """For how many prompts the limit is enough at the cost so far; None: unknown.

@@ -16,13 +16,14 @@ from routerlab.core.errors import (
     QuotaExceededError,
     RequestError,
 )
-from routerlab.experiments.budget import max_output
+from routerlab.experiments.budget import Budget, max_output
 from routerlab.session.results import CallResult, CallSpec
 
-__all__ = ["PURPOSE", "preflight", "preflight_spec", "refusal"]
+__all__ = ["PURPOSE", "Gate", "preflight_spec", "refusal"]
 
 PURPOSE = "preflight"
 _PROMPT = 'Reply with OK (where JSON is asked for, with {"ok": true}).'
+_PATIENCE_S = 30.0  # a model that is silent for so long is the lanes' business
 _MAX_TOKENS = 16  # the least that every provider accepts
 _FATAL = (AuthenticationError, InvalidRequestError, ModelNotFoundError, QuotaExceededError)
 _PASSING = (ContentFilterError, ContextWindowError)  # they speak of this prompt, not of the items
@@ -37,22 +38,59 @@ def preflight_spec(spec: CallSpec) -> CallSpec:
         spec,
         messages=(*system, {"role": "user", "content": _PROMPT}),
         params={**spec.params, limit: most},
+        deadline_s=min(spec.deadline_s or _PATIENCE_S, _PATIENCE_S),
         item_id=None,
         repeat=None,
         purpose=PURPOSE,
     )
 
 
-async def preflight(
-    specs: Iterable[CallSpec], call: Callable[[CallSpec], Awaitable[CallResult]]
-) -> list[tuple[CallSpec, CallResult]]:
-    """Make these calls, all at once.
+class Gate:
+    """Lets real calls pass once the small ones have been made; all wait for the same ones.
 
-    Returns:
-        What came of each.
+    Args:
+        checks: gives the small calls, when the first real one wants to pass.
+        call: makes one.
+        budget: counts what they cost.
+        open_already: nothing is checked.
     """
-    asked = list(specs)
-    return list(zip(asked, await asyncio.gather(*map(call, asked)), strict=True))
+
+    def __init__(
+        self,
+        checks: Callable[[], Iterable[CallSpec]],
+        call: Callable[[CallSpec], Awaitable[CallResult]],
+        budget: Budget,
+        *,
+        open_already: bool,
+    ) -> None:
+        self._checks, self._call, self._budget, self._open = checks, call, budget, open_already
+        self._task: asyncio.Task[None] | None = None
+
+    async def passed(self) -> None:
+        """Wait for the small calls.
+
+        Raises:
+            RequestError: a model will answer no item.
+        """
+        if not self._open:
+            self._task = self._task or asyncio.create_task(self._check())
+            await asyncio.shield(self._task)
+            self._open = True
+
+    async def _check(self) -> None:
+        specs = list(self._checks())
+        results = list(zip(specs, await asyncio.gather(*map(self._call, specs)), strict=True))
+        for spec, result in results:
+            self._budget.settle(None, spec, result.attempts)
+        error = refusal(results)
+        if error is not None:
+            raise error
+
+    async def close(self) -> None:
+        """Cancel the small calls, if they are still on their way."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
 
 
 def refusal(results: Iterable[tuple[CallSpec, CallResult]]) -> RequestError | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any
 
 from routerlab.experiments.answers import Answers
@@ -19,8 +19,9 @@ from routerlab.experiments.items import Item
 from routerlab.experiments.judge import split_judges
 from routerlab.experiments.judging import judge_all
 from routerlab.experiments.lanes import Lanes, Unit
-from routerlab.experiments.plan import Arm, Progress, ReplayPlan, Waiting
-from routerlab.experiments.preflight import preflight, preflight_spec, refusal
+from routerlab.experiments.plan import Arm, Progress, ReplayPlan
+from routerlab.experiments.preflight import Gate, preflight_spec
+from routerlab.experiments.remarks import remarks, waiting
 from routerlab.experiments.resume import Past
 from routerlab.experiments.runs import Records, RunRecords
 from routerlab.experiments.scorer import ScoreResult
@@ -94,10 +95,10 @@ class Replay:
         self.opened = bool(past.rows) and not self._lanes.left and not past.unscored and not past.unjudged
         self._workers: list[asyncio.Task[None]] = []
         self._unkept: list[Key] = []  # rows that are not on disk yet
-        self._checking: asyncio.Task[None] | None = None
+        self._gate = Gate(self._checks, call, self.budget, open_already=not check_first)
+        self._open_arms = [arm for arm in range(len(plan.arms)) if self._lanes.left_of(arm)]
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping = False
-        self._unpriced = 0
 
     def _restore(self, past: Past) -> None:
         self.sheet.settled.update(past.rows)
@@ -155,13 +156,12 @@ class Replay:
             raise
         finally:
             self._ended = self._clock()
-            self.notes += self._notes()
+            self.notes += remarks(self.plan, self.sheet, self._lanes, self.budget, self._clock())
             self._set_status(status)
 
     async def _work(self) -> None:
         if self._stopping:  # stopped before it began
             return
-        self._open_arms = [arm for arm in range(len(self.plan.arms)) if self._lanes.left_of(arm)]
         size = min(self.plan.concurrency, max(1, self._lanes.left + len(self._unscored)))
         try:
             await self._records.items()
@@ -169,10 +169,9 @@ class Replay:
             if self._judges and not self._stopping:
                 await self._together([self._judge()])
         finally:
-            tasks = [*self._workers, *([self._checking] if self._checking else ())]
-            for task in tasks:
+            for task in self._workers:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.gather(*self._workers, self._gate.close(), return_exceptions=True)
             if self._unkept:
                 await self._keep()
 
@@ -225,16 +224,9 @@ class Replay:
                 self._lanes.untake(unit)
                 if not self.budget.in_flight:
                     self._stopping = True
-                    self.notes.append(self._money_note(self.budget.most_usd(unit.arm, spec)))
+                    self.notes.append(self.budget.note(self.budget.most_usd(unit.arm, spec)))
                     return
                 await asyncio.sleep(_POLL_S / 25)  # calls in flight may turn out cheaper than what they reserved
-
-    def _money_note(self, most: float) -> str:
-        spent, limit = self.budget.spent_usd, self.plan.budget_usd or 0.0
-        note = f"stopped at its budget: ${spent:.4g} of ${limit:.4g} were spent"
-        if spent < 0.9 * limit:
-            note += f", and the next call may cost ${most:.4g} (max_tokens= says how long an answer may be)"
-        return note
 
     async def _handle(self, unit: Unit, spec: CallSpec) -> None:
         try:
@@ -243,7 +235,6 @@ class Replay:
             self.budget.refund(unit.key)
             raise
         self.budget.settle(unit.key, spec, result.attempts)
-        self._unpriced += result.error is None and not result.row.get("cached") and result.row.get("cost_usd") is None
         fate = fate_of(result)
         if fate.kind in (Kind.OK, Kind.FAILED):
             await self._settle(unit, self.sheet.row(unit.key, result))
@@ -255,22 +246,15 @@ class Replay:
         known = await answers.find(spec) if answers is not None else None
         if known is not None:
             return known
-        if self._check_first:
-            self._checking = self._checking or asyncio.create_task(self._check())
-            await asyncio.shield(self._checking)
+        await self._gate.passed()
         result = await ask(self._call, spec, item)
         if answers is not None:
             await answers.keep(spec, result)
         return result
 
-    async def _check(self) -> None:
-        arms = [arm for arm in self._open_arms if self.plan.arms[arm].model is not None]
-        results = await preflight((preflight_spec(self._spec(Unit(0, arm, 0))) for arm in arms), self._call)
-        for spec, result in results:
-            self.budget.settle(None, spec, result.attempts)
-        error = refusal(results)
-        if error is not None:
-            raise error
+    def _checks(self) -> list[CallSpec]:
+        """The small calls that go before the first real one: one per arm that is pinned and has something left."""
+        return [preflight_spec(self._spec(Unit(0, arm, 0))) for arm in self._open_arms if self.plan.arms[arm].model]
 
     def _wait(self, unit: Unit, fate: Fate, result: CallResult) -> None:
         """Nothing but time was missing: the unit goes back, its lane may rest."""
@@ -360,27 +344,8 @@ class Replay:
             complete=sheet.complete,
             reaches=budget.reaches(sheet.complete, done - sheet.cached, rows_of_a_prompt),
             budget_usd=plan.budget_usd,
-            waiting=tuple(self._waiting()),
+            waiting=tuple(waiting(plan, self._lanes, self._clock())),
         )
-
-    def _waiting(self) -> Iterator[Waiting]:
-        for rest in self._lanes.rests(self._clock()):
-            yield Waiting(self.plan.arms[rest.arm].variant, rest.why, rest.resumes_in_s)
-
-    def _notes(self) -> Iterator[str]:
-        """What one should know when reading the results."""
-        sheet, plan = self.sheet, self.plan
-        for rest in self._lanes.rests(self._clock()):
-            if rest.resumes_in_s is None:
-                left = self._lanes.left_of(rest.arm)
-                yield f"{plan.arms[rest.arm].variant}: {rest.why}; {left:,} of its rows stay pending"
-        if sheet.ok + sheet.failed < self._lanes.total:
-            on_all = f" on all {len(plan.arms)}" if len(plan.arms) > 1 else ""
-            yield f"{sheet.complete:,} of {len(plan.dataset):,} prompts complete{on_all}"
-        if self.budget.guessed_usd:
-            yield f"${self.budget.guessed_usd:.2g} of attempts that broke off is a guess, and counts towards the budget"
-        if self._unpriced and plan.budget_usd is not None:
-            yield f"{self._unpriced} answers had no known price and do not count towards the budget"
 
     def _set_status(self, status: str) -> None:
         self.status = status

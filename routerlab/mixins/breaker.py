@@ -65,8 +65,10 @@ class CircuitBreakerMixin:
             CircuitOpenError: no request may go now; ``remaining`` is how many seconds until a probe may be tried.
         """
         circuit = self._circuit or self._new_circuit()
-        with circuit.lock:
-            permit = circuit.breaker.acquire(self._clock())
+        permit = circuit.breaker.pass_closed()
+        if permit is None:
+            with circuit.lock:
+                permit = circuit.breaker.acquire(self._clock())
         circuit.last_taken.set(permit)
         return permit
 
@@ -78,6 +80,8 @@ class CircuitBreakerMixin:
                 outcome, an open one ignores it, a half-open one takes it for the oldest probe in flight.
         """
         circuit = self._circuit or self._new_circuit()
+        if permit is not None and circuit.breaker.changes_nothing(permit):
+            return
         with circuit.lock:
             circuit.breaker.record_success(permit or circuit.last(), self._clock())
 

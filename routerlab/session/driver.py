@@ -17,7 +17,6 @@ from routerlab.core.errors import RequestError
 from routerlab.core.failures import CANCELLED, SUCCESS, Outcome, ProviderError, Verdict, classify
 from routerlab.core.route import Route
 from routerlab.core.seam import Seam
-from routerlab.core.strategies import Feedback
 from routerlab.core.stream_mask import StreamMask, without_half
 from routerlab.core.types import CompletionRequest, CompletionResponse, EmbeddingRequest, ModelSnapshot
 from routerlab.session.attempt import MISTAKE, Desk, Trial
@@ -118,7 +117,7 @@ class Call:
         if permit is None:
             return moves.Refused()
         if action.reason != "retry":
-            self._pool.learn(Feedback("chosen", action.model, before.at))
+            self._pool.learn("chosen", action.model, before.at)
         self._injected |= self._desk.injected(action.model)
         hold = self._pool.policy.on_stream_failure == "buffer"
         self._mask = StreamMask(self._desk.redactor)
@@ -223,7 +222,7 @@ class Call:
             limits=trial.response.limits if trial.response else trial.collector.limits,
         )
         if verdict is SUCCESS or verdict.blames_model:
-            self._pool.learn(Feedback("answered" if verdict is SUCCESS else "failed", record.model, now))
+            self._pool.learn("answered" if verdict is SUCCESS else "failed", record.model, now)
         record.breaker_after, record.score_after = self._desk.health.standing(record.model, now)
         partial = "" if verdict is SUCCESS else without_half(trial.collector.text, self._desk.redactor)
         self._journal.attempt(record, partial)

@@ -25,6 +25,9 @@ from routerlab.simulation.virtual_call import VirtualCall, VirtualClock
 __all__ = ["VirtualWorld"]
 
 
+_ANY = Needs()
+
+
 class VirtualWorld:
     """Plan calls, let time run, look at what became of them.
 
@@ -121,7 +124,7 @@ class VirtualWorld:
             messages=({"role": "user", "content": prompt},),
             params=params or {},
             stream=stream,
-            needs=needs or Needs(),
+            needs=needs or _ANY,
         )
         route = Route(request, pool, self.seed, deadline_s=deadline_s, wait_max_s=wait_max_s, pinned=model is not None)
         call = VirtualCall(route, request, pool, health=self.health, clock=self._clock, play=self._play, on_end=on_end)

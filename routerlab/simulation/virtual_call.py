@@ -14,12 +14,14 @@ from routerlab.core.decisions import Decision, Pool
 from routerlab.core.failures import CANCELLED, SUCCESS, ProviderError, Verdict, classify
 from routerlab.core.health import Health, HealthEvent
 from routerlab.core.route import Route
-from routerlab.core.strategies import Feedback
 from routerlab.core.types import CompletionRequest, ModelSnapshot
 from routerlab.session.results import AttemptRecord
 from routerlab.simulation.plays import Play, cut
 
 __all__ = ["VirtualCall", "VirtualClock"]
+
+
+_SUCCEEDED = moves.Succeeded()
 
 
 class VirtualClock:
@@ -158,7 +160,7 @@ class VirtualCall:
         if permit is None:
             return False
         if action.reason != "retry":
-            self.pool.learn(Feedback("chosen", model, now))
+            self.pool.learn("chosen", model, now)
         record = self._new_record(action, breaker, score)
         self._sent = record, permit
         play = self._play(self.request, model)
@@ -191,7 +193,7 @@ class VirtualCall:
     def _end(self, record: AttemptRecord, permit: Permit, failed: moves.Failed | None) -> None:
         error = failed.error if failed else None
         self._settle(record, permit, classify(error) if error else SUCCESS, error)
-        self._receive(failed or moves.Succeeded())
+        self._receive(failed or _SUCCEEDED)
 
     def _settle(self, record: AttemptRecord, permit: Permit, verdict: Verdict, error: ProviderError | None) -> None:
         """Give the permit back and write the attempt down."""
@@ -200,7 +202,7 @@ class VirtualCall:
         latency_s = record.latency_s if record.ttft_s is None else record.ttft_s
         self.transitions += self._health.settle(record.model, permit, verdict, now, latency_s=latency_s, error=error)
         if verdict is SUCCESS or verdict.blames_model:
-            self.pool.learn(Feedback("answered" if verdict is SUCCESS else "failed", record.model, now))
+            self.pool.learn("answered" if verdict is SUCCESS else "failed", record.model, now)
         record.outcome = verdict.outcome._value_  # `value` is a property written in Python before 3.12
         record.breaker_after, record.score_after = self._health.standing(record.model, now)
         record.status = 200 if verdict is SUCCESS else None

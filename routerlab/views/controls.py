@@ -20,8 +20,8 @@ FAULTS = [
     ["stall", "no answer"],
     ["reset", "connection reset"],
     ["cut_stream", "cut streams"],
-    ["bad_json", "broken answers"],
-    ["auth", "key refused (401)"],
+    ["broken_json", "broken answers"],
+    ["unauthorized", "key refused (401)"],
 ]
 """Kinds of faults that a panel offers, each with its words."""
 

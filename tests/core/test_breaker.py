@@ -237,9 +237,25 @@ def test_times_that_are_not_positive_and_finite_are_refused(value: object) -> No
     assert breaker.state(0.0) is CLOSED
 
 
+def test_the_steps_that_need_no_lock_are_those_that_change_nothing() -> None:
+    breaker = make(failure_threshold=2)
+    permit, second, third = breaker.pass_closed(), breaker.pass_closed(), breaker.pass_closed()
+    assert permit is not None
+    assert second is not None
+    assert third is not None
+    assert breaker.changes_nothing(permit)
+    assert not breaker.changes_nothing(permit)  # it has been handed back
+    breaker.record_failure(second, 0.0)
+    assert not breaker.changes_nothing(third)  # it ends a row of failures
+    assert breaker.record_failure(third, 0.0) is not None
+    assert breaker.pass_closed() is None
+    breaker.record_success(breaker.acquire(60.0), 60.0)
+    assert breaker.pass_closed() is not None
+
+
 def test_a_permit_shows_no_secret_of_the_machine() -> None:
     assert repr(make().acquire(0.0)) == (
-        "Permit(state=<CircuitState.CLOSED: 'closed'>, lease_end=300.0, transition=None, settled=False)"
+        "Permit(state=<CircuitState.CLOSED: 'closed'>, lease_end=inf, transition=None, settled=False)"
     )
 
 
@@ -282,10 +298,12 @@ class BreakerMachine(RuleBasedStateMachine):
     def wait(self, seconds: float) -> None:
         self.now += seconds
 
-    @rule()
-    def acquire(self) -> None:
+    @rule(without_lock=st.booleans())
+    def acquire(self, without_lock: bool) -> None:
         before = self.read()
-        permit = self.breaker.try_acquire(self.now, self.LEASE)
+        permit = self.breaker.pass_closed() if without_lock else None
+        assert permit is None or self.read() == before
+        permit = permit or self.breaker.try_acquire(self.now, self.LEASE)
         if self.state is CLOSED:
             may_go = True
         else:
@@ -302,8 +320,13 @@ class BreakerMachine(RuleBasedStateMachine):
         self.out.append(permit)
 
     @precondition(lambda self: self.given)
-    @rule(data=st.data(), outcome=st.sampled_from(["success", "failure", "neutral"]), nameless=st.booleans())
-    def settle(self, data: st.DataObject, outcome: str, nameless: bool) -> None:
+    @rule(
+        data=st.data(),
+        outcome=st.sampled_from(["success", "failure", "neutral"]),
+        nameless=st.booleans(),
+        without_lock=st.booleans(),
+    )
+    def settle(self, data: st.DataObject, outcome: str, nameless: bool, without_lock: bool) -> None:
         permit: Permit | None = data.draw(st.sampled_from(list(self.given)))
         if nameless:
             permit = None
@@ -322,6 +345,8 @@ class BreakerMachine(RuleBasedStateMachine):
         if outcome == "neutral":
             self.breaker.release(permit, self.now)
             return
+        if outcome == "success" and without_lock and permit is not None and self.breaker.changes_nothing(permit):
+            assert self.read() == before
         record = self.breaker.record_success if outcome == "success" else self.breaker.record_failure
         moved = record(permit, self.now)
         if not counts:

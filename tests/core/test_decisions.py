@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from routerlab.core.decisions import Pool, decide, why_not
-from routerlab.core.strategies import STRATEGIES, Feedback, Priority, Strategy, Weighted, make_strategy
+from routerlab.core.strategies import STRATEGIES, Priority, Strategy, Weighted, make_strategy
 from routerlab.core.types import CompletionRequest, ModelSnapshot, Needs
 
 REQUEST = CompletionRequest("call", "generation", "", ())
@@ -148,7 +148,7 @@ def test_a_strategy_that_chooses_no_candidate_is_an_error_and_never_a_request(mo
 def test_a_pool_learns_by_replacing_its_memory() -> None:
     pool = Pool("chat", "generation", (A, B), make_strategy("round-robin"))
     before = pool.memory
-    pool.learn(Feedback("chosen", A, 0.0))
+    pool.learn("chosen", A, 0.0)
     assert before is None
     assert pool.memory == {A: 1}
     assert repr(pool) == "Pool('chat', 'generation', models=['a/a', 'b/b'], strategy='round-robin')"
@@ -176,7 +176,7 @@ def test_asking_changes_nothing_and_chooses_only_who_can_serve(
 ) -> None:
     pool = Pool("chat", "generation", [s.model for s in snapshots], make_strategy(name))
     for kind, model in (("chosen", A), ("failed", A), ("answered", B)):
-        pool.learn(Feedback(kind, model, 1.0))  # type: ignore[arg-type]
+        pool.learn(kind, model, 1.0)  # type: ignore[arg-type]
     before = copy.deepcopy((snapshots, vars(pool.strategy), pool.memory))
     decision = decide(REQUEST, pool, snapshots, seed=1, step=step)
     assert (snapshots, vars(pool.strategy), pool.memory) == before

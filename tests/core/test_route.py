@@ -19,7 +19,7 @@ from routerlab.core.failures import CANCELLED, SUCCESS, Fault, Outcome, Provider
 from routerlab.core.health import Health, ModelSettings
 from routerlab.core.policy import PoolPolicy, RetryPolicy, Timeouts
 from routerlab.core.route import IllegalMove, Route, RouteState
-from routerlab.core.strategies import STRATEGIES, Feedback, Priority, make_strategy
+from routerlab.core.strategies import STRATEGIES, Priority, make_strategy
 from routerlab.core.types import CompletionRequest, ModelSnapshot
 
 A, B, C = "a/a", "b/b", "c/c"
@@ -393,7 +393,7 @@ class RandomLife(RuleBasedStateMachine):
             if run.permit is not None:
                 run.tried.append(run.action.model)
                 if run.action.reason != "retry":
-                    self.pool.learn(Feedback("chosen", run.action.model, self.now))
+                    self.pool.learn("chosen", run.action.model, self.now)
                 return
             run.action = run.route.receive(moves.Refused(), self.snapshots(), self.now)
         if isinstance(run.action, moves.Wait):
@@ -427,7 +427,7 @@ class RandomLife(RuleBasedStateMachine):
         self.health.settle(run.action.model, run.permit, verdict, self.now, latency_s=1.0, error=error)
         run.permit = None
         if not cancelled:
-            self.pool.learn(Feedback("failed" if error else "answered", run.action.model, self.now))
+            self.pool.learn("failed" if error else "answered", run.action.model, self.now)
 
     def deliver(self, run: Running, event: moves.Event) -> None:
         self.perform(run, run.route.receive(event, self.snapshots(), self.now))

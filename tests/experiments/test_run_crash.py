@@ -94,6 +94,7 @@ def test_kill_9_in_a_loop_loses_nothing_finished_and_repeats_at_most_what_was_in
     assert out.split() == ["done", str(2 * ITEMS)], err
     requests = sum(server.requests(model) for model in ("alpha", "beta"))
     assert 2 * ITEMS <= requests <= 2 * ITEMS + kills * CONCURRENCY
+    print(f"{kills} kills, {requests - 2 * ITEMS} calls repeated")
     assert kills > 3
     run = rl.open_run("night", tmp_path / "runs.db")
     rows = Counter((row["item_id"], row["variant"], row["repeat"], row["status"]) for row in run.engine.rows())

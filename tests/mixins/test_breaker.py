@@ -230,6 +230,14 @@ def test_two_dozen_threads_at_a_half_open_circuit(slots: int) -> None:
     assert len(passed) == slots
 
 
+def test_who_only_passes_a_closed_circuit_waits_for_no_lock() -> None:
+    provider = Provider()
+    provider.configure_circuit_breaker()
+    assert provider._circuit is not None
+    with provider._circuit.lock:  # a thread that holds it, and sleeps
+        provider.record_success(provider.check_circuit())
+
+
 def test_threads_share_the_breaker_that_none_of_them_set_up() -> None:
     for _ in range(20):
         provider = Provider()

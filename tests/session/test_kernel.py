@@ -133,7 +133,7 @@ def test_an_interrupt_in_the_middle_of_a_stream_keeps_what_was_shown(kernel, loo
 @pytest.mark.parametrize(("presses", "before"), [(1, ""), (3, "busy(0.5)\n")])
 def test_an_interrupted_replay_gives_back_what_is_finished(kernel, presses, before):
     kernel.ok("run = None; lab.faults.outage('beta', how='stall')")
-    replay = f"run = lab.replay({questions(12)}, ['sim/alpha', 'sim/beta'], concurrency=24)"
+    replay = f"run = lab.replay({questions(12)}, ['sim/alpha', 'sim/beta'], concurrency=24, preflight=False)"
     kernel.told.clear()
     cell = interrupted(kernel, before + replay, shown=12, presses=presses)
     assert cell.status == "ok"
