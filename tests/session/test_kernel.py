@@ -152,7 +152,9 @@ def test_an_interrupted_replay_gives_back_what_is_finished(kernel, presses, befo
 def test_interrupts_during_the_cleanup_do_no_harm(kernel, call):
     kernel.ok("stall()")
     cell = interrupted(kernel, f"busy(0.5)\n{call}", presses=3)
-    assert cell.error.partition(":")[0] in {"KeyboardInterrupt", "CancelledError"}
+    assert cell.status == "error"
+    told = cell.error.partition(":")[0] or cell.stderr.strip()  # the third may meet IPython while it shows the first
+    assert told in {"KeyboardInterrupt", "CancelledError"}
     assert kernel.value("(working(), outcomes())") == [0, ["cancelled"]]
     assert_all_is_well(kernel)
 
