@@ -10,7 +10,6 @@ from typing import Any
 from routerlab.core.errors import DatasetError
 from routerlab.experiments.fields import nearest
 from routerlab.experiments.rows import ENDINGS, Row, frame_rows, is_frame, iterable_rows, read_rows
-from routerlab.experiments.yamlrows import yaml_rows
 
 __all__ = ["open_source"]
 
@@ -32,6 +31,8 @@ def open_source(source: Any, *, encoding: str, delimiter: str | None) -> tuple[I
     if isinstance(source, str | os.PathLike):
         path = _find(os.fspath(source))
         if path.suffix.lower() in {".yaml", ".yml"}:
+            from routerlab.experiments.yamlrows import yaml_rows  # promptfoo and all: only where it is needed
+
             return yaml_rows(path, encoding), path.stem
         return read_rows(path, encoding=encoding, delimiter=delimiter), path.stem
     if hasattr(source, "column_names"):
