@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from routerlab.core.errors import ConfigurationError
-from routerlab.core.failures import Ejection, Fault, ProviderError, classify
+from routerlab.core.failures import Fault, ProviderError
 from routerlab.core.redact import Private, Redactor, Secrets
 from routerlab.core.sse import ServerSentEvent
 from routerlab.core.types import (
@@ -31,20 +31,19 @@ from routerlab.mixins.http_exchange import EVENT_STREAM, Framing
 from routerlab.providers.answers import Answer, read_limits
 from routerlab.providers.base import ProviderConnector
 from routerlab.providers.connection import connection_options
-from routerlab.providers.keys import Key, about_refusal
+from routerlab.providers.keys import Key
 from routerlab.providers.options import check_options, key_source, secrets_of
+from routerlab.providers.presenting import presentable
 from routerlab.providers.presets import Preset, find_preset
 from routerlab.providers.reading import Reader
 from routerlab.providers.requests import Call, write_body
-from routerlab.providers.transport import bare_cause, transport_error
+from routerlab.providers.transport import transport_error
 
 __all__ = ["HttpProvider"]
 
 T = TypeVar("T")
 
 _DRAIN_S = 0.05  # for the end of the body after its last event: a connection read to its end is used again
-_MESSAGE_CHARS = 500
-_CODE_CHARS = 100
 _CONNECT_S = 10.0
 
 
@@ -140,7 +139,7 @@ class HttpProvider(HttpClientMixin, ConfigValidatorMixin, ProviderConnector):
             self._key_source.accepted(key)
             return
         except (ProviderError, asyncio.CancelledError) as error:
-            failure = self._presentable(error, key)
+            failure = presentable(error, key, self._key_source, self._redactor)
             batch = event = delta = None  # type: ignore[assignment]  # a traceback would show what the provider sent
         raise failure
 
@@ -312,35 +311,8 @@ class HttpProvider(HttpClientMixin, ConfigValidatorMixin, ProviderConnector):
             self._key_source.accepted(key)
             return result
         except (ProviderError, asyncio.CancelledError) as error:
-            failure = self._presentable(error, key)
+            failure = presentable(error, key, self._key_source, self._redactor)
         raise failure  # out of the handler: the frames and the context of the first one hold bodies, and headers
-
-    def _presentable(
-        self, error: ProviderError | asyncio.CancelledError, key: Key | None
-    ) -> ProviderError | asyncio.CancelledError:
-        """The same failure, redacted and capped, without the frames it came through."""
-        if isinstance(error, asyncio.CancelledError):
-            return asyncio.CancelledError(*error.args)
-        message = self._redactor.excerpt(error.message, _MESSAGE_CHARS)
-        refreshable = False
-        if key is not None and classify(error).ejects is Ejection.PROVIDER:
-            message = about_refusal(self._key_source.origin, error.status, message)
-            refreshable = self._key_source.refused(key)
-        elif key is not None and error.status is not None and error.status < 500:
-            self._key_source.accepted(key)  # whoever looks at the request has let the key pass
-        shown = ProviderError(
-            message,
-            fault=error.fault,
-            status=error.status,
-            code=self._redactor.excerpt(error.code, _CODE_CHARS),
-            retry_after_s=error.retry_after_s,
-            sent=error.sent,
-            clock=error.clock,
-            limits=error.limits,
-            refreshable=refreshable,
-        )
-        shown.__cause__ = bare_cause(error.__cause__, self._redactor)
-        return shown
 
 
 async def _next_within(batches: AsyncGenerator[T, None], patience_s: float) -> T | None:

@@ -18,15 +18,14 @@ from routerlab.mixins.http import HttpClientMixin
 from routerlab.mixins.http_body import BadBodyError, OversizedBodyError, UndecodableBodyError
 from routerlab.mixins.http_privacy import is_sendable, secrets_in
 from routerlab.providers.answers import Answer, error_of, read_error
+from routerlab.providers.presenting import MESSAGE_CHARS, redacted
 from routerlab.providers.reading import parsed
-from routerlab.providers.transport import bare_cause, transport_error
+from routerlab.providers.transport import transport_error
 
 # ruff: noqa: SLF001 - the mixin's documented names carry a private underscore
 
 __all__ = ["chunks", "no_error", "one_error"]
 
-_MESSAGE_CHARS = 500
-_CODE_CHARS = 100
 _DRAIN_S = 0.05  # for the end of the body after [DONE]: a connection read to its end is used again
 _UNSENT = (
     httpx.ConnectError,
@@ -77,19 +76,8 @@ class one_error:  # noqa: N801 - a context manager reads like a function
         connector, redactor = self._connector, self._redactor()
         host = urlsplit(connector._http_base_url).hostname or "the server"
         failure = _failure(error, host, sendable=is_sendable(connector._http_auth_token or "-"))
-        shown = ProviderError(
-            redactor.excerpt(failure.message, _MESSAGE_CHARS),
-            fault=failure.fault,
-            status=failure.status,
-            code=redactor.excerpt(failure.code, _CODE_CHARS),
-            retry_after_s=failure.retry_after_s,
-            sent=failure.sent,
-            clock=failure.clock,
-            limits=failure.limits,
-            refreshable=failure.refreshable,
-        )
-        shown.__cause__ = bare_cause(error, redactor)
-        return shown
+        message = redactor.excerpt(failure.message, MESSAGE_CHARS)
+        return redacted(failure, redactor, cause=error, message=message, refreshable=failure.refreshable)
 
     def _redactor(self) -> Redactor:
         headers = getattr(self._connector, "_http_headers", httpx.Headers())
