@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from routerlab.core.version import VERSION as _VERSION
+
 if TYPE_CHECKING:
     from routerlab.core.errors import (
         AuthenticationError,
@@ -36,21 +38,27 @@ if TYPE_CHECKING:
         StoreInUseError,
         StreamInterruptedError,
     )
+    from routerlab.experiments import arrivals
+    from routerlab.experiments.arrivals import load_arrivals
     from routerlab.experiments.datasets import Dataset, load_dataset
     from routerlab.experiments.judge import judge
     from routerlab.lab import Lab
     from routerlab.session.nested import allow_nested_loops
     from routerlab.views.opened import open_run
     from routerlab.views.outcomes import Outcomes, load_outcomes
+    from routerlab.views.run import Run
 
-__version__ = "0.1.0"
+__version__ = _VERSION
 
 _HOMES = {
     "Dataset": "routerlab.experiments.datasets",
     "Lab": "routerlab.lab",
     "Outcomes": "routerlab.views.outcomes",
+    "Run": "routerlab.views.run",
     "allow_nested_loops": "routerlab.session.nested",
+    "arrivals": "routerlab.experiments",
     "judge": "routerlab.experiments.judge",
+    "load_arrivals": "routerlab.experiments.arrivals",
     "load_dataset": "routerlab.experiments.datasets",
     "load_outcomes": "routerlab.views.outcomes",
     "open_run": "routerlab.views.opened",
@@ -79,12 +87,15 @@ __all__ = [
     "RequestError",
     "RequestTimeoutError",
     "RouterLabError",
+    "Run",
     "StoreError",
     "StoreInUseError",
     "StreamInterruptedError",
     "__version__",
     "allow_nested_loops",
+    "arrivals",
     "judge",
+    "load_arrivals",
     "load_dataset",
     "load_outcomes",
     "open_run",
@@ -102,4 +113,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return __all__

@@ -5,51 +5,92 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import signal
+import socket
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from routerlab.lab import Lab
 
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")  # a busy machine holds up one example in many, and proves nothing by that
+
 QUICK = {"ttft_s": 0.001, "tokens_per_s": 5000, "capabilities": ["chat-completion"]}
+_PATIENCE_S = 30.0  # a busy machine closes late; what is gone is seen at once
+# fmt: off
+_STATES = [  # the kernel's numbers: include/net/tcp_states.h
+    "?", "ESTABLISHED", "SYN_SENT", "SYN_RECV", "FIN_WAIT1", "FIN_WAIT2", "TIME_WAIT", "CLOSE", "CLOSE_WAIT",
+    "LAST_ACK", "LISTEN", "CLOSING", "NEW_SYN_RECV",
+]
+# fmt: on
 
 
-def _sockets() -> int:
-    """Open sockets of this process; -1 where the system does not tell."""
+def pytest_configure() -> None:
+    """Hear Ctrl-C also where a shell started us in the background: the processes that tests start inherit that."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _sockets() -> dict[str, int]:
+    """Open sockets of this process by their numbers in the system; none where it does not tell."""
     try:
         files = os.listdir("/proc/self/fd")
     except OSError:
-        return -1
-    return sum(_is_socket(file) for file in files)
+        return {}
+    return {link: int(file) for file in files if (link := _link(file)).startswith("socket:")}
 
 
-def _is_socket(file: str) -> bool:
+def _link(file: str) -> str:
     try:
-        return os.readlink(f"/proc/self/fd/{file}").startswith("socket:")
+        return os.readlink(f"/proc/self/fd/{file}")
     except OSError:
-        return False
+        return ""
 
 
-def _left() -> dict[str, Any]:
-    return {
-        "threads": sorted(thread.name for thread in threading.enumerate() if thread.name.startswith("routerlab")),
-        "sockets": _sockets(),
-    }
+def _in_words(file: int) -> str:
+    """Both ends of a socket, and the state of its connection."""
+    try:
+        with socket.socket(fileno=os.dup(file)) as copy:
+            words = f"{copy.family.name} {_end(copy.getsockname)} - {_end(copy.getpeername)}"
+            if copy.family in (socket.AF_INET, socket.AF_INET6) and copy.type is socket.SOCK_STREAM:
+                words += f" {_STATES[copy.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]]}"
+            return words
+    except OSError:
+        return "closed by now"
+
+
+def _end(name: Callable[[], Any]) -> str:
+    try:
+        found = name()
+    except OSError:
+        return "nobody"
+    return ":".join(map(str, found[:2])) if isinstance(found, tuple) else str(found)
+
+
+def _left() -> Counter[str]:
+    threads = [thread.name for thread in threading.enumerate() if thread.name.startswith("routerlab")]
+    return Counter(threads) + Counter(sockets=len(_sockets()))
 
 
 @pytest.fixture
 def no_leaks() -> Iterator[None]:
-    """Fail a test after which threads of routerlab or sockets are left."""
-    before = _left()
+    """Fail a test after which threads of routerlab or sockets are left; the message names them."""
+    before, known = _left(), _sockets()
     yield
-    end = time.monotonic() + 3
-    while (after := _left()) != before and time.monotonic() < end:
-        gc.collect()
-        time.sleep(0.02)
-    assert after == before
+    end, pause_s = time.monotonic() + _PATIENCE_S, 0.01
+    while (more := _left() - before) and time.monotonic() < end:
+        gc.collect()  # it stops all threads, and those that are closing need their time: less and less of it
+        time.sleep(pause_s)
+        pause_s = min(2 * pause_s, 0.5)
+    if more:
+        new = [_in_words(file) for link, file in _sockets().items() if link not in known]
+        pytest.fail(f"left behind: {dict(more)}; new sockets: {new}")
 
 
 @pytest.fixture

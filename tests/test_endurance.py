@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,7 @@ from routerlab.core.failures import ProviderError
 from routerlab.core.types import CompletionResponse, Delta, TokenUsage
 from routerlab.lab import Lab
 from routerlab.providers.base import ProviderConnector
+from routerlab.session.loop import _PATIENCE_S
 from routerlab.session.results import CallSpec
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads /proc")
@@ -73,7 +75,7 @@ def lab_of(provider: dict[str, Any]) -> Lab:
 
 @pytest.fixture
 def stub_lab() -> Iterator[Lab]:
-    with held_alike(), lab_of({"kind": f"{__name__}:Stub"}) as lab:
+    with no_more_held(), lab_of({"kind": f"{__name__}:Stub"}) as lab:
         yield lab
 
 
@@ -86,15 +88,21 @@ def held() -> dict[str, Any]:
 
 
 @contextmanager
-def held_alike() -> Iterator[None]:
-    """Afterwards, the process holds what it held before; connections may take a moment to close."""
+def no_more_held() -> Iterator[None]:
+    """Afterwards, the process holds no more than before; connections may take a moment to close."""
     before = held()
     yield
-    end = time.monotonic() + 3
-    while held() != before and time.monotonic() < end:
+    end = time.monotonic() + 30
+    while more_than(before) and time.monotonic() < end:
         gc.collect()
         time.sleep(0.02)
-    assert held() == before
+    assert not more_than(before)
+
+
+def more_than(before: dict[str, Any]) -> Counter[str]:
+    """Threads, by their names, and files that are held beyond what was held before."""
+    now = held()
+    return Counter(now["threads"]) - Counter(before["threads"]) + Counter(files=now["files"] - before["files"])
 
 
 def resident_mib() -> float:
@@ -146,7 +154,7 @@ def test_a_million_calls_through_a_stub(stub_lab: Lab) -> None:
 
 
 def test_a_hundred_thousand_calls_over_http() -> None:
-    with held_alike(), counting_server() as (port, counts):
+    with no_more_held(), counting_server() as (port, counts):
         with lab_of({"kind": "openai_compatible", "base_url": f"http://127.0.0.1:{port}/v1"}) as lab:
             endure(lab, 100_000)
             found = counts()
@@ -184,13 +192,13 @@ def test_traffic_keeps_to_its_limit(stub_lab: Lab) -> None:
 def test_a_lab_closes_in_the_middle_of_everything_many_times(tmp_path: Path) -> None:
     chance, slowest = random.Random(3), 0.0
     busy_lab(tmp_path / "first.db").close()  # what is loaded once is loaded
-    with held_alike():
+    with no_more_held():
         for number in range(ROUNDS):
             path = tmp_path / f"{number}.db"
             slowest = max(slowest, close_in_the_middle(busy_lab(path), after_s=0.15 * chance.random()))
             check_store(path)
     print(f"{ROUNDS} labs closed, the slowest in {slowest:.2f} s")
-    assert slowest < 3
+    assert slowest < _PATIENCE_S
 
 
 def busy_lab(path: Path) -> Lab:
@@ -211,17 +219,18 @@ def close_in_the_middle(lab: Lab, after_s: float) -> float:
         thread.start()
     traffic = lab.traffic("300/s", prompts=["traffic"])
     runs = [lab.replay([f"item {number}" for number in range(500)], name=name, wait=False) for name in ("a", "b")]
+    assert wait_until(lambda: any(snapshot.in_flight for snapshot in lab._session.snapshots()))
     time.sleep(after_s)
     began = time.monotonic()
     lab.close()
     took = time.monotonic() - began
     for thread in threads:
-        thread.join(5)
+        thread.join(30)
         assert not thread.is_alive()
     assert len(endings) == len(threads) - 1 + ASYNC_VERBS
     assert {type(error) for error in endings} <= {LabClosedError, RouterLabError}, endings
     assert not traffic.running
-    assert all(run.wait(1).status == "stopped" for run in runs)
+    assert all(run.wait(30).status == "stopped" for run in runs)
     assert lab._session.loop.loop.is_closed()
     return took
 
@@ -281,7 +290,7 @@ def check_store(path: Path) -> None:
     assert said == found
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 10.0) -> bool:
+def wait_until(condition: Callable[[], bool], seconds: float = 30.0) -> bool:
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:

@@ -21,9 +21,9 @@ FLOORS: dict[str, tuple[int, frozenset[str]]] = {
     "core": (0, frozenset()),
     "mixins": (1, frozenset({"httpx", "httpx_aiohttp", "aiohttp", "yaml", "msgpack"})),
     "providers": (2, frozenset({"httpx"})),
-    "session": (3, frozenset({"pydantic", "genai_prices", "nest_asyncio2"})),
+    "session": (3, frozenset({"pydantic", "genai_prices", "nest_asyncio2", "msgpack"})),
     "simulation": (4, frozenset({"starlette", "uvicorn"})),
-    "experiments": (5, frozenset({"numpy", "scipy", "pyarrow", "distributed", "jsonschema", "referencing"})),
+    "experiments": (5, frozenset({"httpx", "numpy", "scipy", "pyarrow", "distributed", "jsonschema", "referencing"})),
     "views": (
         6,
         frozenset(

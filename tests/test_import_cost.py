@@ -53,7 +53,7 @@ def test_importing_all_of_core_loads_neither_asyncio_nor_anything_heavy() -> Non
     assert loaded & {*HEAVY, "asyncio", "httpx", "threading", "socket", "logging"} == set()
 
 
-@pytest.mark.parametrize(("what", "names", "limit"), [("routerlab", "routerlab", 0.5), ("core", ", ".join(CORE), 0.35)])
+@pytest.mark.parametrize(("what", "names", "limit"), [("routerlab", "routerlab", 0.5), ("core", ", ".join(CORE), 0.4)])
 def test_importing_costs_a_part_of_importing_httpx(what: str, names: str, limit: float, tmp_path: Path) -> None:
     ours = httpx = float("inf")
     for _ in range(6):  # a machine that is busy just now gets another chance

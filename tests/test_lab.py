@@ -23,6 +23,7 @@ import pytest
 import routerlab as rl
 from routerlab.core.types import CompletionResponse, Delta, EmbeddingResponse
 from routerlab.providers.base import ProviderConnector
+from routerlab.session.loop import _PATIENCE_S
 from routerlab.session.tables import TABLES
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
@@ -31,7 +32,7 @@ KEY = "sk-canary-0123456789/abc+def"
 EMBEDS = {"capabilities": ["chat-completion", "embedding"]}
 
 
-def wait_until(condition, seconds=3.0):
+def wait_until(condition, seconds=30.0):
     end = time.monotonic() + seconds
     while not condition() and time.monotonic() < end:
         time.sleep(0.005)
@@ -55,7 +56,7 @@ def test_a_reply_has_everything(make_lab):
     assert reply.parts == [("sim/alpha", "4")]
     assert reply.usage.total_tokens == reply.usage.prompt_tokens + reply.usage.completion_tokens
     assert reply.cost_usd == pytest.approx((reply.usage.prompt_tokens + 2 * reply.usage.completion_tokens) / 1e6)
-    assert 0 < reply.latency_s < 5
+    assert 0 < reply.latency_s < 30
     assert reply.raw["choices"][0]["message"]["content"] == "4"
     assert reply.call_id == lab.calls()["call_id"].tolist()[0]
     assert reply.call_id in repr(reply.trace) or reply.call_id[:16] in str(reply.trace)
@@ -253,7 +254,7 @@ def test_without_a_store_runs_alone_are_kept(make_lab, tmp_path, monkeypatch):
     lab = make_lab(alpha={}, lab={"store": None})
     lab.chat("outside")
     assert not list(tmp_path.iterdir())
-    lab.replay(["inside"], name="kept")
+    lab.replay(["inside"], name="kept", preflight=False)
     lab.close()
     connection = sqlite3.connect(tmp_path / ".routerlab" / "runs.db")
     assert connection.execute("SELECT name FROM runs").fetchall() == [("kept",)]
@@ -304,7 +305,7 @@ def test_a_cancelled_achat_is_recorded_and_closes_its_connection(make_lab):
 
     async def main():
         task = asyncio.create_task(lab.achat("hello"))
-        await asyncio.sleep(0.1)
+        await asyncio.to_thread(wait_until, lambda: lab._session.snapshot("sim/alpha").in_flight)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -324,7 +325,7 @@ def test_a_scorer_may_use_the_lab(make_lab):
     def judged(text, target):
         return float(lab.chat("judge").text)
 
-    run = lab.replay(["a", "b", "c"], scorers=[judged], concurrency=3)
+    run = lab.replay(["a", "b", "c"], scorers=[judged], concurrency=3, preflight=False)
     assert run.df["score_judged"].tolist() == [1.0] * 3
     assert len(lab.calls()) == 6
 
@@ -346,40 +347,51 @@ def test_a_sync_verb_in_the_labs_own_loop_is_a_clear_error(make_lab):
     assert lab._session.run(twin())
 
 
-def interrupt_after(seconds):
-    timer = threading.Timer(seconds, signal.raise_signal, [signal.SIGINT])
-    timer.start()
-    return timer
+def interrupt_when(condition):
+    """Press Ctrl-C once it says something true; gives back the thread that does."""
+
+    def press():
+        if wait_until(condition):
+            signal.raise_signal(signal.SIGINT)
+
+    thread = threading.Thread(target=press)
+    thread.start()
+    return thread
 
 
 def test_an_interrupt_ends_a_chat_and_leaves_the_lab_usable(make_lab, requests_of):
     lab = make_lab(alpha={"script": ["stall"]})
-    timer = interrupt_after(0.15)
+    pressing = interrupt_when(lambda: requests_of(lab, "alpha"))
     with pytest.raises(KeyboardInterrupt):
         lab.chat("hello")
-    timer.join()
+    pressing.join()
     assert lab.calls()["outcome"].tolist() == ["cancelled"]
     assert requests_of(lab, "alpha") == 1
     assert lab.chat("hello").model == "sim/alpha"
 
 
 def test_an_interrupt_ends_a_stream(make_lab):
-    lab = make_lab(alpha={"faults": ["stall_midway"]})
+    lab = make_lab(alpha={"faults": [{"kind": "stall_midway", "after_tokens": 1}]})
     pieces = []
-    timer = interrupt_after(0.15)
+
+    def read():
+        for piece in lab.stream("hello"):
+            pieces.append(piece)  # noqa: PERF402 - one by one: the other thread looks at them
+
+    pressing = interrupt_when(lambda: pieces)
     with pytest.raises(KeyboardInterrupt):
-        pieces.extend(lab.stream("hello"))
-    timer.join()
-    assert pieces
+        read()
+    pressing.join()
+    assert len(pieces) == 1
     assert wait_until(lambda: lab.calls()["outcome"].tolist() == ["cancelled"])
     assert lab.calls(text=True)["text"].tolist() == ["".join(pieces)]
 
 
-def test_an_interrupted_replay_gives_what_it_has(make_lab):
+def test_an_interrupted_replay_gives_what_it_has(make_lab, requests_of):
     lab = make_lab(alpha={"script": [None, None, None, *["stall"] * 8]})
-    timer = interrupt_after(0.4)
-    run = lab.replay([f"question {number}" for number in range(20)], concurrency=2)
-    timer.join()
+    pressing = interrupt_when(lambda: requests_of(lab, "alpha") == 5)  # three are answered, two never will be
+    run = lab.replay([f"question {number}" for number in range(20)], concurrency=2, preflight=False)
+    pressing.join()
     assert run.status == "stopped"
     assert sorted(run.df["status"].tolist())[:4] == ["ok", "ok", "ok", "pending"]
     assert lab._session.snapshot("sim/alpha").in_flight == 0
@@ -419,7 +431,7 @@ def test_after_closing_every_verb_says_so(make_lab, tmp_path, monkeypatch):
 
 def test_closing_in_the_middle_of_everything(make_lab, tmp_path):
     lab = make_lab(
-        alpha={"tokens_per_s": 20, "answers": {"long": "word " * 200}},
+        alpha={"tokens_per_s": 20, "answers": {"long": "word " * 2_000}},
         beta={"faults": ["stall"]},
         pool={"models": ["sim/alpha"]},
         lab={"store": tmp_path / "runs.db"},
@@ -442,11 +454,11 @@ def test_closing_in_the_middle_of_everything(make_lab, tmp_path):
     assert wait_until(lambda: lab._session.snapshot("sim/beta").in_flight >= 9)
     started = time.monotonic()
     lab.close()
-    assert time.monotonic() - started < 3
-    chatting.join(3)
+    assert time.monotonic() - started < _PATIENCE_S
+    chatting.join(30)
     assert [type(error) for error in errors] == [rl.LabClosedError]
     assert not traffic.running
-    assert run.wait(1).over
+    assert run.wait(30).over
     assert run.status == "stopped"
     assert not ours()
     assert set(lab.calls()["outcome"]) == {"cancelled"}
@@ -503,11 +515,11 @@ def test_collected_in_a_thread_that_closing_waits_for(no_leaks, tmp_path):
             del lab
             loop.call_soon_threadsafe(lambda loop=loop, cell=cell: loop.run_in_executor(None, cell.clear))
         else:
-            barrier = lab._session.recorder.barrier()
+            spool = lab._session.recorder.store._writer._spool
+            spool.drop = lambda committed, cell=cell: cell.clear()  # what the writer does after a commit
             lab._session.recorder.add("events", {"at": 0.0, "kind": "x"})
-            del lab
-            barrier.add_done_callback(lambda _, cell=cell: cell.clear())
-        assert wait_until(lambda: not ours(), 6), name
+            del lab, spool
+        assert wait_until(lambda: not ours()), name
 
 
 def test_collected_while_a_store_is_being_opened(no_leaks, tmp_path):
@@ -518,7 +530,7 @@ def test_collected_while_a_store_is_being_opened(no_leaks, tmp_path):
     with store_writer._writers_lock:
         started = time.monotonic()
         del lab
-        assert time.monotonic() - started < 4
+        assert time.monotonic() - started < 10
     assert wait_until(lambda: not ours())
 
 
@@ -553,14 +565,12 @@ lab.chat("Why is the sky blue?")
 def test_a_script_that_just_ends(tmp_path):
     path = tmp_path / "runs.db"
     command = [sys.executable, "-X", "dev", "-W", "error", "-c", SCRIPT, str(path)]
-    started = time.monotonic()
     done = subprocess.run(
-        command, capture_output=True, text=True, timeout=60, check=False, cwd=Path(__file__).parents[1]
+        command, capture_output=True, text=True, timeout=120, check=False, cwd=Path(__file__).parents[1]
     )
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     assert "Exception ignored" not in done.stderr
-    assert time.monotonic() - started < 30
     connection = sqlite3.connect(path)
     outcomes = dict(connection.execute("SELECT outcome, count(*) FROM calls GROUP BY outcome"))
     status = {status for (status,) in connection.execute("SELECT status FROM runs")}

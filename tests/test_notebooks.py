@@ -13,7 +13,7 @@ from nbclient import NotebookClient
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-CELL_TIMEOUT_S = 120
+CELL_TIMEOUT_S = 300
 PATHS = re.compile(
     r"(?<![\w.:/])/(?:home|root|tmp|Users|private|var|work|mnt|opt|usr)/[\w.-]+|[A-Z]:\\\\?Users|site-packages"
 )
@@ -44,7 +44,9 @@ def execute(notebook, folder):
             transport="tcp" if os.name == "nt" else "ipc",  # a port that was free may be taken a moment later
         )
         resources = {"metadata": {"path": str(folder)}}
-        client = NotebookClient(notebook, km=manager, timeout=CELL_TIMEOUT_S, resources=resources)
+        client = NotebookClient(
+            notebook, km=manager, timeout=CELL_TIMEOUT_S, startup_timeout=CELL_TIMEOUT_S, resources=resources
+        )
         client.execute(cleanup_kc=True, env=environment)
 
 

@@ -7,6 +7,7 @@ import sys
 from dataclasses import dataclass, field
 from enum import Enum
 
+from routerlab.core.checks import is_whole
 from routerlab.core.errors import ConfigurationError
 from routerlab.core.record import record
 
@@ -82,7 +83,7 @@ class BreakerConfig:
     def __post_init__(self) -> None:
         for name in ("failure_threshold", "half_open_max", "success_threshold"):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            if not is_whole(value):
                 raise ConfigurationError(f"{name} must be a whole number of at least 1, got {value!r}")
         require_seconds("reset_timeout", self.reset_timeout)
 
@@ -114,6 +115,6 @@ class Permit:
 
 def require_seconds(name: str, value: float) -> None:
     """Raise a `ConfigurationError` where a value is not a positive finite number."""
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)  # written out: leases are often
     if not is_number or not 0 < value <= sys.float_info.max:
         raise ConfigurationError(f"{name} must be a positive finite number of seconds, got {value!r}")

@@ -102,7 +102,7 @@ class StoreInUseError(StoreError):
         self.host = host
         super().__init__(
             f"{path} is being written by process {pid} on {host}: close its lab or choose another store "
-            "(a process that died is noticed within 15 s)"
+            "(a process that died is noticed within 15 s); a lab with store=False can watch it: lab.attach(name)"
         )
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
+from routerlab.core.plain import plain
+
 __all__ = ["MASK", "Private", "Redactor", "Secrets"]
 
 MASK = "***"
@@ -185,14 +187,15 @@ class Redactor:
         return text
 
     def excerpt(self, text: str, limit: int = 300) -> str:
-        """The beginning of ``text`` on one line and without secrets, at most ``limit`` characters and an ellipsis.
+        """The beginning of ``text`` on one line, without secrets and terminal escapes: at most ``limit`` characters and
+        an ellipsis.
 
         Redacts before it cuts: half a key is a secret too.
         """
         head = self.redact(text[:_SCAN])
         if len(text) > _SCAN:  # the cut may have gone through a key
             head = head[: -self._longest or None]
-        line = " ".join(head.split())
+        line = plain(" ".join(head.split()))
         return line if len(line) <= limit else line[:limit].rstrip() + "…"
 
     def __repr__(self) -> str:

@@ -18,6 +18,7 @@ from routerlab.core.script import Part, Script, Step
 from routerlab.core.simulated_answers import answer, carry_on, embedding, fill_schema, tokenize
 from routerlab.core.simulated_faults import ScheduledFault
 from routerlab.core.simulated_request import SimulatedRequest, read_chat, read_embedding
+from routerlab.core.simulated_verdict import read_material, verdict
 from routerlab.core.types import Price, TokenUsage
 
 __all__ = [
@@ -63,8 +64,8 @@ class SimulatedModel:
         name: without the provider.
         ttft_s: seconds to the first token.
         tokens_per_s: after the first one; a median of 0: all at once.
-        accuracy: the probability of the right answer to a prompt of `answers`, 0 to 1.
-        answers: right answers by prompt; other prompts get made-up prose.
+        accuracy: the probability of the right answer to a prompt of `answers`, 0 to 1; of the right verdict, too.
+        answers: right answers by prompt; other prompts get made-up prose, and a judge's get a verdict.
         price: USD per million tokens; None: unknown.
         context_window: in tokens; None: no limit. A longer request is refused as a real server refuses it.
         features: of ``tools``, ``json``, ``vision``, ``prefill`` (it carries on a last message that is the
@@ -138,7 +139,7 @@ def _fits(model: SimulatedModel, request: SimulatedRequest) -> bool:
 
 
 def _answer(model: SimulatedModel, request: SimulatedRequest, seed: int, timing: Chance) -> Script:
-    content = Chance(seed, model.name, request.prompt, request.seed, "answer")
+    content = Chance(seed, model.name, request.system + request.prompt, request.seed, "answer")
     ttft_s, rate = model.ttft_s.draw(timing), model.tokens_per_s.draw(timing)
     if request.inputs:
         return _embed(model, request, seed, ttft_s)
@@ -161,7 +162,11 @@ def _embed(model: SimulatedModel, request: SimulatedRequest, seed: int, delay_s:
 
 def _pieces(model: SimulatedModel, request: SimulatedRequest, chance: Chance) -> tuple[list[tuple[int, Step]], str]:
     """The answer's steps with the tokens of each, and the finish reason."""
-    text = answer(request.prompt, model.answers, model.accuracy, chance)
+    material = read_material(request.prompt, model.answers)
+    if material:
+        text = verdict(material, request.system, model.answers, model.accuracy, chance)
+    else:
+        text = answer(request.prompt, model.answers, model.accuracy, chance)
     if request.tool is not None:
         fragments = _call(request.tool, text, chance)
         return [(len(tokenize(str(part["function"]))), Step(Part.TOOL_CALL, part)) for part in fragments], "tool_calls"

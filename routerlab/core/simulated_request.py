@@ -30,6 +30,7 @@ class SimulatedRequest:
         seed: the caller's own seed: another one, another answer.
         images: how many pictures came with it; nobody looks at them.
         so_far: the beginning of the answer, to be carried on; empty: there is none.
+        system: the instructions that stand before everything.
         prefilled: whether that beginning stands in a message of the assistant, which not every model takes.
     """
 
@@ -46,6 +47,7 @@ class SimulatedRequest:
     seed: int = 0
     images: int = 0
     so_far: str = ""
+    system: str = ""
     prefilled: bool = False
 
 
@@ -80,6 +82,7 @@ def read_chat(
         seed=params.get("seed") or 0,
         images=sum(_images(message.get("content")) for message in messages),
         so_far=so_far,
+        system=texts[0] if messages[0].get("role") == "system" else "",
         prefilled=bool(prefill),
     )
 

@@ -12,6 +12,7 @@ from itertools import chain, repeat
 from operator import attrgetter
 from typing import Any, ClassVar, Literal, Protocol
 
+from routerlab.core.checks import is_number
 from routerlab.core.errors import ConfigurationError
 from routerlab.core.record import record
 from routerlab.core.types import ModelSnapshot, Needs
@@ -190,7 +191,7 @@ class Weighted(Strategy):
     def __init__(self, weights: Mapping[str, float] | None = None) -> None:
         self.weights = dict(weights or {})
         for model, weight in self.weights.items():
-            if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not 0 <= weight < math.inf:
+            if not is_number(weight) or not 0 <= weight < math.inf:
                 raise ConfigurationError(f"weights.{model} must be a finite number of at least 0, not {weight!r}")
 
     def rank(self, request: Request, snapshots: Sequence[ModelSnapshot], memory: Any, rng: Randomness) -> list[Ranked]:

@@ -13,6 +13,8 @@ import math
 from collections import deque
 from typing import NamedTuple
 
+from routerlab.core.checks import is_whole
+
 __all__ = ["RollingWindow", "Sample"]
 
 
@@ -90,7 +92,7 @@ class RollingWindow:
         Raises:
             ValueError: a setting is out of its range; nothing has changed.
         """
-        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+        if not is_whole(size):
             raise ValueError(f"window size must be a whole number of at least 1, got {size!r}")
         if not duration > 0:
             raise ValueError(f"window duration must be above 0 seconds, got {duration!r}")

@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from routerlab.experiments import arrivals
     from routerlab.experiments.datasets import Dataset, Item, load_dataset
     from routerlab.experiments.scorers import (
         Scorer,
@@ -30,6 +31,7 @@ __all__ = [
     "Item",
     "ScoreResult",
     "Scorer",
+    "arrivals",
     "asserts",
     "choice",
     "contains",
@@ -49,6 +51,8 @@ _DATASET_NAMES = {"Dataset", "Item", "load_dataset"}
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name == "arrivals":  # a module: its functions read best behind its name
+        return import_module(f"{__name__}.arrivals")
     home = "datasets" if name in _DATASET_NAMES else "scorers"
     return getattr(import_module(f"{__name__}.{home}"), name)
 

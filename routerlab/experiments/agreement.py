@@ -7,6 +7,8 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from routerlab.experiments.statistics import wilson_interval
+
 __all__ = ["Agreement", "agreement", "cohen_kappa"]
 
 _RESAMPLES = 4000
@@ -67,7 +69,8 @@ def agreement(
     """Share of agreement, and Cohen's kappa with a bootstrap interval.
 
     The interval is the percentile bootstrap over the rated things, 4,000 resamples; those in which kappa is not defined
-    count nowhere. With few things, or raters that agree on all of them, it is too narrow, as every bootstrap is.
+    count nowhere. With few things it is too narrow, as every bootstrap is. Of raters that agree on all of them it would
+    be a point: there the lower end is what kappa would be at the lower end of Wilson's interval of the share.
 
     Args:
         first, second: one category for each thing, in the same order.
@@ -84,7 +87,16 @@ def agreement(
     n = len(first)
     share = sum(times for (one, other), times in counts.items() if one == other) / n if n else None
     low, high = (None, None) if kappa is None else _interval(counts, n, confidence, seed)
+    if kappa == 1:
+        low = _least(counts, n, confidence)
     return Agreement(n, share, kappa, low, high, dict(counts))
+
+
+def _least(counts: Mapping[tuple[Any, Any], int], n: int, confidence: float) -> float:
+    """The lower end where all agree: chance as it is, the share as low as it may be."""
+    chance = sum(times * times for times in counts.values()) / n**2
+    share, _ = wilson_interval(n, n, confidence=confidence) or (0.0, 1.0)
+    return (share - chance) / (1 - chance)
 
 
 def _interval(counts: Mapping[tuple[Any, Any], int], n: int, confidence: float, seed: int) -> tuple[float, float]:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from routerlab.core.checks import is_number
 from routerlab.experiments.fields import FieldError
 from routerlab.experiments.items import Item
 
@@ -85,7 +86,7 @@ def with_call(item: Item, row: Mapping[str, Any]) -> Item:
 
 def _check_operand(kind: str, name: str, operand: Any) -> None:
     if name == "threshold":
-        if isinstance(operand, bool) or not isinstance(operand, int | float) or not 0 <= operand < math.inf:
+        if not is_number(operand) or not 0 <= operand < math.inf:
             raise FieldError(f"{kind} needs a threshold, a number of at least 0, found {operand!r}")
     elif operand is None or (kind != "equals" and not isinstance(operand, str | int | float)):
         raise FieldError(f"{kind} needs a value, a text or a number, found {operand!r}")

@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from routerlab.experiments.output import output_text
 from routerlab.experiments.rows import plain
 
 __all__ = ["write_batch_results"]
@@ -23,7 +24,7 @@ def write_batch_results(run: Any, path: str | os.PathLike[str]) -> Path:
 
     Args:
         run: a run, its frame (``run.df``) or its rows as dicts.
-        path: of the file; an existing one is overwritten.
+        path: of the file; one that is there is replaced when the new one is whole.
 
     Returns:
         The path. ``custom_id`` is the item's id: a run of several arms or repeats has several lines with the same one,
@@ -31,10 +32,10 @@ def write_batch_results(run: Any, path: str | os.PathLike[str]) -> Path:
         a model called tools (``tool_calls_not_kept``: a run's rows keep texts), ``response`` is null and ``error`` says
         so.
     """
-    target = Path(path)
-    lines = [json.dumps(_line(row, number), ensure_ascii=False) for number, row in enumerate(_rows(run), 1)]
-    target.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    return target
+    with output_text(path) as file:
+        for number, row in enumerate(_rows(run), 1):
+            file.write(json.dumps(_line(row, number), ensure_ascii=False) + "\n")
+    return Path(path)
 
 
 def _rows(run: Any) -> Iterable[dict[str, Any]]:

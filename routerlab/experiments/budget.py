@@ -14,13 +14,25 @@ from typing import Any
 from routerlab.core.types import TokenUsage
 from routerlab.session.results import AttemptRecord, CallSpec
 
-__all__ = ["PILOT", "PILOT_TOKENS", "Budget", "Price", "max_output", "prompt_tokens"]
+__all__ = [
+    "JUDGED_OUT",
+    "NO_MONEY",
+    "PILOT",
+    "PILOT_TOKENS",
+    "Budget",
+    "Price",
+    "max_output",
+    "prompt_tokens",
+    "prompts_of_turns",
+]
 
 Price = Callable[[str, TokenUsage], float | None]
 """USD for so many tokens of a model; None where nobody knows."""
 
 PILOT = 10  # answers of an arm after which their lengths say something
 PILOT_TOKENS = 1024  # taken for the length of an answer until then
+NO_MONEY = "stopped at its budget"  # how the note on that begins
+JUDGED_OUT = "the budget was reached"  # how judges say it
 _BYTES_PER_TOKEN = 3  # a high estimate of the tokens, so that too much is reserved rather than too little
 _OF_A_MESSAGE = 8
 _LATEST = 1000
@@ -49,6 +61,18 @@ def max_output(params: Mapping[str, Any]) -> int | None:
     return given if isinstance(given, int) and given > 0 else None
 
 
+def prompts_of_turns(first: int, later: Iterable[str], length: int) -> list[int]:
+    """High estimates of the tokens of each prompt of a conversation; the first one's are known.
+
+    >>> prompts_of_turns(15, ["And at night?"], length=100)
+    [15, 136]
+    """
+    prompts = [first]
+    for turn in later:
+        prompts.append(prompts[-1] + _OF_A_MESSAGE + length + prompt_tokens([{"content": turn}]))
+    return prompts
+
+
 class Budget:
     """What a run may spend, has spent and has reserved.
 
@@ -70,6 +94,7 @@ class Budget:
         self.limit_usd = limit_usd
         self.known_usd: float | None = None  # billed with a usage and a price
         self.unpriced = 0  # answers of which nobody knows what they cost
+        self.aside_usd = 0.0  # for what is asked before the first item
         self.guessed_usd = 0.0  # of attempts that may have been billed without a word
         self._price: Price = price or (lambda model, usage: None)
         self._models, self._tries = models, tries
@@ -97,27 +122,33 @@ class Budget:
         """For calls in flight."""
         return sum(self._reserved.values())
 
-    def reserve(self, key: Any, arm: int | str, spec: CallSpec) -> bool:
-        """Set aside the most that a call of an arm, or of a model, may cost; False where there is not so much left."""
+    def reserve(self, key: Any, arm: int | str, spec: CallSpec, later: Sequence[str] = ()) -> bool:
+        """Set aside the most that a call of an arm, or of a model, may cost; False where there is not so much left.
+
+        Args:
+            key: names the reservation.
+            arm: whose call it is.
+            spec: what is asked.
+            later: what is said after the first answer, each in a call of its own that holds all before it.
+        """
         if self.limit_usd is None:
             return True
-        most = self.most_usd(arm, spec)
-        if self.exhausted or self.spent_usd + self.reserved_usd + most > self.limit_usd + _MARGIN:
+        most = self.most_usd(arm, spec, later)
+        if self.exhausted or self.spent_usd + self.aside_usd + self.reserved_usd + most > self.limit_usd + _MARGIN:
             return False
         self._reserved[key] = most
         return True
 
-    def most_usd(self, arm: int | str, spec: CallSpec) -> float:
-        """What a call may cost at most, all its tries together."""
+    def most_usd(self, arm: int | str, spec: CallSpec, later: Sequence[str] = ()) -> float:
+        """What a call, and those after it, may cost at most, all their tries together."""
         if isinstance(arm, str):
             models: Sequence[str] = (arm,)
         else:
             models = self._models[arm] if arm < len(self._models) else ()
-        return sum(self._tries * self._of_one(model, spec) for model in models)
-
-    def _of_one(self, model: str, spec: CallSpec) -> float:
-        asked, answered = prompt_tokens(spec.messages, spec.params), self.output_tokens(spec)
-        return self._price(model, TokenUsage(asked, answered, asked + answered)) or 0.0
+        answered = self.output_tokens(spec)
+        prompts = prompts_of_turns(prompt_tokens(spec.messages, spec.params), later, answered)
+        calls = [TokenUsage(asked, answered, asked + answered) for asked in prompts]
+        return self._tries * sum(self._price(model, usage) or 0.0 for model in models for usage in calls)
 
     def output_tokens(self, spec: CallSpec) -> int:
         """How long the answer may become: its limit, else what nearly all answers of this arm needed."""
@@ -161,10 +192,13 @@ class Budget:
     def note(self, next_usd: float) -> str:
         """Why a run stopped: what was spent, and what the next call would have needed where that is news."""
         spent, limit = self.spent_usd, self.limit_usd or 0.0
-        note = f"stopped at its budget: ${spent:.4g} of ${limit:.4g} were spent"
-        if spent < 0.9 * limit:
-            note += f", and the next call may cost ${next_usd:.4g} (max_tokens= says how long an answer may be)"
-        return note
+        return f"{NO_MONEY}: ${spent:.4g} of ${limit:.4g} were spent{self.next_words(next_usd)}"
+
+    def next_words(self, next_usd: float) -> str:
+        """What the next call would have needed; empty where nearly all is spent, so that it is no news."""
+        if self.spent_usd >= 0.9 * (self.limit_usd or 0.0):
+            return ""
+        return f", and the next call may cost ${next_usd:.4g} (max_tokens= says how long an answer may be)"
 
     def reaches(self, complete: int, settled: int, rows_of_a_prompt: int) -> int | None:
         """For how many prompts the limit is enough at the cost so far; None: unknown.

@@ -42,6 +42,11 @@ class Item:
         """What is sent (first): ``messages``, or the prompt or the first turn as one user message."""
         return self.asked()[:1] if self.turns is not None else self.asked()
 
+    @property
+    def later(self) -> tuple[str, ...]:
+        """What is said after the first answer, in turns."""
+        return (self.turns or ())[1:]
+
     def asked(self) -> list[dict[str, Any]]:
         """Everything that is known before an answer comes: as `to_messages`, but with all turns."""
         if self.messages is not None:
@@ -144,7 +149,8 @@ def _checked_prompt(value: Any) -> str:
 
 def _checked_messages(value: Any) -> tuple[Mapping[str, Any], ...]:
     if not isinstance(value, list) or not value:
-        raise FieldError(f"messages must be a list of objects with role and content, found {type(value).__name__}")
+        found = "an empty list" if value == [] else type(value).__name__
+        raise FieldError(f"messages must be a list of objects with role and content, found {found}")
     for position, message in enumerate(value, 1):
         if not isinstance(message, Mapping) or not isinstance(message.get("role"), str) or "content" not in message:
             raise FieldError(f"message {position} must be an object with role and content")

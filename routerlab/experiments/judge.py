@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from routerlab.core.checks import is_whole
 from routerlab.core.errors import ConfigurationError
 from routerlab.experiments.items import Item
 from routerlab.experiments.scorer import Scorer
@@ -92,7 +94,7 @@ def judge(
         raise ConfigurationError(f"judge({model!r}): expected the name of a model, provider/model")
     if not isinstance(rubric, str) or not rubric.strip():
         raise ConfigurationError("judge(rubric=…): expected words that say what makes a reply good")
-    if isinstance(scale, bool) or not isinstance(scale, int) or scale < 2:
+    if not is_whole(scale, 2):
         raise ConfigurationError(f"judge(scale={scale!r}): expected a whole number of at least 2")
     return Judge(name, _not_alone, model=model, rubric=rubric, scale=scale, pairwise=pairwise, params=params)
 
@@ -128,8 +130,8 @@ def own_family(judge_model: str, models: Iterable[str]) -> list[str]:
     return found
 
 
-def warn_of_family(judges: Sequence[Judge], models: Iterable[str], *, stacklevel: int = 2) -> None:
-    """Warn of judges that judge models of their own family.
+def warn_of_family(judges: Sequence[Judge], models: Iterable[str]) -> None:
+    """Warn of judges that judge models of their own family, at the line of the user's that asked for it.
 
     Warns:
         UserWarning: one for each such judge.
@@ -139,4 +141,12 @@ def warn_of_family(judges: Sequence[Judge], models: Iterable[str], *, stacklevel
         kin = own_family(one.model, listed)
         if kin:
             text = f"the judge {one.model} judges its own family ({', '.join(kin)}): models tend to prefer their own"
-            warnings.warn(text, UserWarning, stacklevel=stacklevel + 1)
+            warnings.warn(text, UserWarning, stacklevel=_frames_of_ours() + 1)
+
+
+def _frames_of_ours() -> int:
+    """How many frames of this package lie between the caller and the user."""
+    frame, ours = inspect.currentframe(), 0
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "routerlab":
+        frame, ours = frame.f_back, ours + 1
+    return ours - 1

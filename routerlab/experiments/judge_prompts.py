@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from routerlab.core.checks import is_number
 from routerlab.experiments.prompts import content_text
 
 __all__ = ["pair_messages", "parse_score", "parse_winner", "question_text", "score_messages"]
@@ -145,7 +146,7 @@ def _last_line(text: str) -> str:
 def _number(value: Any, scale: int) -> float | None:
     if isinstance(value, str):
         return _score_of(value, scale)
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if not is_number(value):
         return None
     return float(min(max(value, 0), scale + 1))  # off the scale is off the scale, and no float holds 10**400
 

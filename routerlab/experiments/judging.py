@@ -10,7 +10,7 @@ from itertools import combinations
 from typing import Any
 
 from routerlab.core.types import CompletionResponse
-from routerlab.experiments.budget import Budget
+from routerlab.experiments.budget import JUDGED_OUT, Budget
 from routerlab.experiments.items import Item
 from routerlab.experiments.judge import Judge, own_family
 from routerlab.experiments.judge_prompts import (
@@ -41,7 +41,7 @@ class _FailedJudgementError(Exception):
 
 
 class _NoMoneyError(Exception):
-    """The budget does not allow for the next call."""
+    """The budget does not allow for the next call: what that may cost, where it is news."""
 
 
 @dataclass(slots=True)
@@ -53,6 +53,7 @@ class Tally:
         failed: without, though it was asked.
         left: not asked any more: the budget was reached, or the judge was gone.
         ties, flips: of the pairs; a flip (the winner changed with the order) is one of the ties.
+        calls: sent for that; answers that are the same need none.
         cost_usd: as far as it is known; None: nothing is.
     """
 
@@ -61,6 +62,7 @@ class Tally:
     left: int = 0
     ties: int = 0
     flips: int = 0
+    calls: int = 0
     cost_usd: float | None = None
 
 
@@ -103,7 +105,9 @@ class Judging:
         """
         column = f"score_{self.judge.name}"
         groups = [group for group in self._groups(rows) if any(row.get(column) is None for row in group)]
-        self._models = {str(row["model"]) for group in groups for row in group if row.get("model")}
+        self._models = {
+            str(row["model"]) for group in groups for row in group if row.get("model") and not row.get("simulated")
+        }
         waiting = deque(groups)
         workers = [asyncio.create_task(self._work(waiting)) for _ in range(max(1, min(self._concurrency, len(groups))))]
         try:
@@ -118,10 +122,11 @@ class Judging:
         """What one should know of it when reading its scores."""
         judge, tally = self.judge, self.tally
         what = "pairs" if judge.pairwise else "replies"
-        cost = "unknown" if tally.cost_usd is None else f"${tally.cost_usd:.4g}"
+        cost = "unknown" if tally.calls and tally.cost_usd is None else f"${tally.cost_usd or 0:.4g}"
         parts = [f"judge {judge.name!r} ({judge.model}): {tally.judged:,} {what} judged for {cost}"]
         if judge.pairwise:
-            parts.append(f"{tally.ties:,} ties, {tally.flips:,} of them because the winner changed with the order")
+            flips = f", {tally.flips:,} of them because the winner changed with the order" if tally.flips else ""
+            parts.append(f"{tally.ties:,} ties{flips}")
         if tally.failed:
             parts.append(f"{tally.failed:,} judgements failed and count nowhere")
         if tally.left:
@@ -152,9 +157,9 @@ class Judging:
             group = waiting.popleft()
             try:
                 await judged(group)
-            except _NoMoneyError:
+            except _NoMoneyError as error:
                 waiting.append(group)
-                self._why_left = ": the budget was reached"
+                self._why_left = f": {JUDGED_OUT}{error}"
             if self._in_a_row >= _GIVE_UP:
                 self._why_left = f": its calls failed {_GIVE_UP} times in a row"
 
@@ -241,6 +246,7 @@ class Judging:
             stitch=False,
         )
         result = await self._paid(spec)
+        self.tally.calls += 1
         cost = result.row.get("cost_usd")
         if cost is not None:
             self.tally.cost_usd = (self.tally.cost_usd or 0.0) + cost
@@ -259,7 +265,7 @@ class Judging:
         key = object()
         while not self._budget.reserve(key, self.judge.model, spec):
             if not self._budget.in_flight:
-                raise _NoMoneyError
+                raise _NoMoneyError(self._budget.next_words(self._budget.most_usd(self.judge.model, spec)))
             await asyncio.sleep(_POLL_S)  # calls in flight may turn out cheaper than what they reserved
         try:
             result = await self._call(spec)

@@ -29,7 +29,7 @@ class KeptRun:
         self.plan = kept_plan(run, source)
         self.run_id: str = run["run_id"]
         self.status: str = run["status"]
-        self.notes: list[str] = []
+        self.notes: list[str] = list(run.get("notes") or ())
         self._sheet = Sheet(self.plan)
         past = read_past(self.plan, self._sheet, source, texts_kept=False, whole=self.status == "done")
         self._sheet.settled.update(past.rows)
@@ -72,7 +72,7 @@ def kept_plan(run: Mapping[str, Any], source: RunSource) -> ReplayPlan:
     columns = source.columns("items", {"run_id": run["run_id"]})
     names = ("item_id", "prompt", "target", "metadata")
     items = tuple(_item(*values) for values in zip(*(columns[name] for name in names), strict=True))
-    own = ("concurrency", "repeats", "params", "system", "stream", "deadline_s", "budget_usd", "capability")
+    own = ("concurrency", "repeats", "params", "system", "stream", "deadline_s", "budget_usd", "capability", "command")
     return ReplayPlan(
         Dataset(items, given.get("dataset") or "dataset"),
         arms or [Arm("unknown")],

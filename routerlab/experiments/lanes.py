@@ -7,29 +7,31 @@ pending.
 
 from __future__ import annotations
 
-import random
-from array import array
 from collections import deque
-from collections.abc import Container
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
 
+from routerlab.experiments.order import Order
 from routerlab.experiments.strikes import Strikes
 
-__all__ = ["Lanes", "Rest", "Unit", "shuffled"]
+__all__ = ["Lanes", "Rest", "Unit"]
+
 
 _BACKOFF_MAX_S = 60.0
 _SCOUT_POLL_S = 0.05
+_NO_ROOM_S = 60.0  # what makes room for a call is told at once, no need to look
 _FAILURES = 3  # in a row until a lane rests: one may be the item's own fault
 _TAIL_S = 15.0  # at a lane's end nobody is left to succeed meanwhile: then a blip of the model has to be shorter
 
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """One item for one arm, once; all three are positions."""
+    """One item for one arm, once; all three are positions. `due`: when it was to be sent, on the lanes' clock."""
 
     item: int
     arm: int
     repeat: int
+    due: float | None = None
 
     @property
     def key(self) -> tuple[int, int, int]:
@@ -68,15 +70,6 @@ class _Lane:
     sent: dict[Unit, int] = field(default_factory=dict)  # units that are out, and the lane's successes before
 
 
-def shuffled(size: int, seed: int | None) -> array[int]:
-    """Positions in a random order, the same for the same seed on every Python version; None: as they stand."""
-    if seed is None:
-        return array("L", range(size))
-    generator = random.Random(seed)
-    keys = [generator.random() for _ in range(size)]
-    return array("L", sorted(range(size), key=keys.__getitem__))
-
-
 class Lanes:
     """One lane per arm. The one that is furthest behind goes first, so that a run that stops leaves whole items.
 
@@ -86,6 +79,11 @@ class Lanes:
         done: the keys of units that have their row already.
         strikes: of a run that goes on.
         give_up_after_s: without a success for so long, a lane ends.
+        lead: units that a lane may be ahead of the others, so that a run that stops has whole items. None: as far as
+            it gets.
+        lead_patience_s: for so long the others wait for a lane that is in trouble; then they go on without it.
+        arrivals: seconds at which one item after the other is sent, to all arms, and its repeats likewise; None: as
+            soon as there is room.
     """
 
     def __init__(
@@ -98,11 +96,17 @@ class Lanes:
         done: Container[tuple[int, int, int]] = frozenset(),
         strikes: Strikes | None = None,
         give_up_after_s: float = 1800.0,
+        lead: int | None = None,
+        lead_patience_s: float = 0.0,
+        arrivals: Sequence[float] | None = None,
     ) -> None:
         self.total = items * arms * repeats
         self.strikes = strikes or Strikes(arms)
-        self._order, self._repeats, self._size = shuffled(items, seed), repeats, items * repeats
+        self._order, self._repeats = Order(items, repeats, seed), repeats
+        self._size = self._order.size
         self._done, self._give_up_s = done, give_up_after_s
+        self._lead, self._patience_s = lead, lead_patience_s
+        self._arrivals, self._began = arrivals, 0.0
         self._lanes = [_Lane(self._open_units(arm, items)) for arm in range(arms)]
 
     def _open_units(self, arm: int, items: int) -> int:
@@ -115,9 +119,25 @@ class Lanes:
         """Units that nobody holds and that have no row."""
         return sum(lane.left for lane in self._lanes)
 
-    def take(self, now: float) -> tuple[Unit | None, float | None]:
-        """The next unit; or None and the seconds until a resting lane goes on; or None twice: nothing is to be done."""
+    def begin(self, now: float) -> None:
+        """The next arrival is now: of a run that goes on, the first that has not been served."""
+        if self._arrivals is not None:
+            reached = [self._next_open(arm, lane) for arm, lane in enumerate(self._lanes)]
+            first = min(reached)
+            self._began = now - (self._arrivals[first] if first < self._size else 0.0)
+
+    def take(self, now: float, room: Callable[[int], bool] = lambda arm: True) -> tuple[Unit | None, float | None]:
+        """The next unit.
+
+        Args:
+            now: seconds.
+            room: whether an arm may send one more call.
+
+        Returns:
+            It; or None and the seconds until there may be one; or None twice: nothing is to be done.
+        """
         waits, ready = [], None
+        furthest = self._size if self._lead is None else self._slowest(now) + self._lead
         for arm, lane in enumerate(self._lanes):
             if lane.ended or not lane.left:
                 continue
@@ -125,30 +145,59 @@ class Lanes:
                 lane.ended = True
             elif lane.resumes_at > now or lane.scout is not None:
                 waits.append(max(lane.resumes_at - now, _SCOUT_POLL_S))
+            elif lane.next > furthest or not room(arm):
+                waits.append(_NO_ROOM_S)
+            elif self._arrivals is not None and (ahead := self._arrives_in(arm, lane, now)) > 0:
+                waits.append(ahead)
             elif ready is None or lane.next < self._lanes[ready].next:
                 ready = arm
         if ready is None:
             return None, min(waits, default=None)
         lane = self._lanes[ready]
-        unit = self._pop(ready, lane)
+        unit = self._pop(ready, lane, now)
         lane.left -= 1
         lane.sent[unit] = self.strikes.successes(ready)
         if lane.pauses:
             lane.scout = unit
         return unit, None
 
-    def _pop(self, arm: int, lane: _Lane) -> Unit:
+    def _slowest(self, now: float) -> int:
+        """How far the last of the lanes is that get on."""
+        going = [lane for lane in self._lanes if lane.left and not lane.ended]
+        sound = (lane.next for lane in going if lane.since is None or now - lane.since < self._patience_s)
+        return min(sound, default=self._size)
+
+    def _pop(self, arm: int, lane: _Lane, now: float) -> Unit:
         if lane.again:
             return lane.again.popleft()
         if lane.struck and self.strikes.confirmed(lane.struck[0].key):
             return lane.struck.popleft()
-        while lane.next < self._size:
-            place, repeat = divmod(lane.next, self._repeats)
+        place = self._next_open(arm, lane)
+        if place == self._size:
+            return lane.struck.popleft()
+        due = None if self._arrivals is None else self._began + self._arrivals[place]
+        if due is not None and due > now:
+            return lane.struck.popleft()
+        lane.next += 1
+        item, repeat = self._order.at(place)
+        return Unit(item, arm, repeat, due)
+
+    def _next_open(self, arm: int, lane: _Lane) -> int:
+        """The place of the lane's next unit that has no row; the lanes' size where there is none."""
+        while self._done and lane.next < self._size:
+            item, repeat = self._order.at(lane.next)
+            if (item, arm, repeat) not in self._done:
+                break
             lane.next += 1
-            unit = Unit(self._order[place], arm, repeat)
-            if unit.key not in self._done:
-                return unit
-        return lane.struck.popleft()
+        return lane.next
+
+    def _arrives_in(self, arm: int, lane: _Lane, now: float) -> float:
+        """Seconds until the lane has something to send; 0 or less: it has."""
+        assert self._arrivals is not None  # noqa: S101 - else nobody asks
+        place = self._next_open(arm, lane)
+        if lane.again or lane.struck or place == self._size:
+            return 0.0
+        return self._began + self._arrivals[place] - now
 
     def untake(self, unit: Unit) -> None:
         """Give a unit back that was not sent after all."""
@@ -226,6 +275,14 @@ class Lanes:
             elif lane.left and lane.resumes_at > now:
                 found.append(Rest(arm, lane.why, lane.resumes_at - now))
         return found
+
+    def late_s(self, now: float) -> float:
+        """How long the next unit has waited since its arrival; 0: nothing is due."""
+        if self._arrivals is None:
+            return 0.0
+        places = [lane.next for lane in self._lanes if not lane.ended]  # any thread may ask, so nothing moves
+        due = [self._began + self._arrivals[place] for place in places if place < self._size]
+        return max(0.0, now - min(due, default=now))
 
     def left_of(self, arm: int) -> int:
         """Units of one lane that nobody holds and that have no row."""

@@ -135,6 +135,12 @@ class OutcomeTable:
             raise ConfigurationError(f"no model {variant!r} here{nearest(variant, self.variants)}")
         return list(self.variants).index(variant)
 
+    def mean(self, variant: str) -> float | None:
+        """Its mean score over the prompts that have one; None without any."""
+        scores = self.score[:, self.column(variant)]
+        known = scores[~np.isnan(scores)]
+        return float(known.mean()) if known.size else None
+
     def pair(self, first: str, second: str) -> Pair:
         """Two variants on the prompts that both have."""
         a, b = self.column(first), self.column(second)

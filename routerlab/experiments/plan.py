@@ -6,16 +6,24 @@ import secrets
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Any
 
 from routerlab.core.capabilities import CHAT
+from routerlab.core.checks import is_whole
 from routerlab.core.errors import ConfigurationError
+from routerlab.core.suggest import nearest
+from routerlab.core.version import VERSION
+from routerlab.experiments.arrivals import Arrivals
 from routerlab.experiments.datasets import Dataset
 from routerlab.experiments.items import Item
 from routerlab.experiments.judge import split_judges
+from routerlab.experiments.pace import Held
 from routerlab.experiments.scorers import Scorer
 
-__all__ = ["Arm", "Progress", "ReplayPlan", "Waiting"]
+__all__ = ["CONCURRENCY", "Arm", "Progress", "ReplayPlan", "Waiting", "line_again", "made_up_name"]
+
+CONCURRENCY = 8  # gentle to most providers' limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +37,7 @@ class Arm:
         system: a system message in the place of the run's; None: the run's.
         prompt: a template around the item's prompt (``"{prompt} Only the number."``); None: the prompt alone.
         params: on top of the run's.
+        streams: whether its models can answer piece by piece, as far as is known.
     """
 
     variant: str
@@ -37,6 +46,12 @@ class Arm:
     system: str | None = None
     prompt: str | None = None
     params: Mapping[str, Any] = field(default_factory=dict)
+    streams: bool = False
+
+    @property
+    def provider(self) -> str:
+        """Whose calls in flight are counted: its model's provider, or the pool that routes."""
+        return self.model.partition("/")[0] if self.model else self.pool or self.variant
 
     def settings(self) -> dict[str, Any]:
         """What was asked for, as plain data."""
@@ -60,11 +75,20 @@ class Arm:
         return tuple(messages)
 
 
+def line_again(name: str, kind: str = "replay", command: str | None = None) -> str:
+    """The line that goes on with a run: the one of a shell that began it, else as it would be typed in a cell."""
+    if command:
+        return command
+    verb = {"replay": "lab.replay", "compare": "lab.compare"}.get(kind, "lab.replay")
+    return f"{verb}(…, name={name!r}), all else as before"
+
+
 def _new_id() -> str:
     return secrets.token_hex(6)
 
 
-def _made_up_name() -> str:
+def made_up_name() -> str:
+    """A name for a run that has none: ``replay-<date>-<4 characters>``."""
     return f"replay-{time.strftime('%Y%m%d', time.gmtime())}-{secrets.token_hex(2)}"
 
 
@@ -76,49 +100,54 @@ class ReplayPlan:
         dataset: the items.
         arms: at least one; each item goes to every arm.
         scorers: as from ``resolve_scorers``.
-        concurrency: calls in flight at most, at least 1; 8 is gentle to most providers' limits.
+        concurrency: calls in flight at most to each provider, at least 1; or by the provider's name (a routed pool
+            counts as one of its own), 8 for those that are not named.
         repeats: how often each item goes to each arm, at least 1.
         params: ``max_tokens``, ``temperature``, … for every call.
         name: of the run; made up (``replay-<date>-<4 characters>``) where none is given.
         run_id: names the run in every table; made up.
         budget_usd: USD that all attempts together may cost; None: no limit.
         system: a system message for items that have none.
-        stream: whether answers are asked for piece by piece (gives ``ttft_s``).
+        stream: whether answers are asked for piece by piece (gives ``ttft_s``); None: where an arm `streams`.
+        arrivals: when items are sent; None: as soon as there is room.
         deadline_s: for each call, all attempts included; None: the pool's.
         capability: full dotted name.
         kind: of the run.
         version: of routerlab, for the record.
         seed: of the order in which the items go; None: the dataset's own order.
         give_up_after_s: without an answer of its model for so long, an arm's remaining items stay pending.
+        command: the line of a shell that goes on with the run; None: it was not begun in one.
     """
 
     dataset: Dataset
     arms: Sequence[Arm]
     scorers: Sequence[Scorer] = ()
-    concurrency: int = 8
+    concurrency: int | Mapping[str, int] = CONCURRENCY
     repeats: int = 1
     params: Mapping[str, Any] = field(default_factory=dict)
-    name: str = field(default_factory=_made_up_name)
+    name: str = field(default_factory=made_up_name)
     run_id: str = field(default_factory=_new_id)
     budget_usd: float | None = None
     system: str | None = None
-    stream: bool = False
+    stream: bool | None = None
     deadline_s: float | None = None
     capability: str = CHAT
     kind: str = "replay"
-    version: str | None = None
+    version: str | None = VERSION
     seed: int | None = 0
     give_up_after_s: float = 1800.0
+    command: str | None = None
+    arrivals: Arrivals | None = None
 
     def __post_init__(self) -> None:
         variants = [arm.variant for arm in self.arms]
         if not variants or len(set(variants)) < len(variants):
             raise ConfigurationError(f"a run needs at least one arm, each with a name of its own, not {variants!r}")
-        for name in ("concurrency", "repeats"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ConfigurationError(f"{name}={value!r}: expected a whole number of at least 1")
-        if self.budget_usd is not None and not self.budget_usd > 0:
+        self._check_counts()
+        if not self.name.strip():
+            raise ConfigurationError(f"name={self.name!r} is no name: leave it out, and one is made up")
+        budget: Any = self.budget_usd
+        if budget is not None and not (isinstance(budget, Real) and float(budget) > 0):
             raise ConfigurationError(
                 f"budget_usd={self.budget_usd!r}: expected a positive amount, or None for no limit"
             )
@@ -128,6 +157,40 @@ class ReplayPlan:
                     f"variant {arm.variant!r}: its prompt is a template and must hold {{prompt}} where the item's goes"
                 )
 
+    def _check_counts(self) -> None:
+        counts: dict[str, Any] = {"repeats": self.repeats, "concurrency": self.concurrency}
+        if isinstance(self.concurrency, Mapping):
+            del counts["concurrency"]
+            counts |= {f"concurrency[{name!r}]": value for name, value in self.concurrency.items()}
+            providers = {arm.provider for arm in self.arms}
+            for name in self.concurrency:
+                if name not in providers:
+                    known = nearest(str(name), providers) or f"; there are: {', '.join(sorted(providers))}"
+                    raise ConfigurationError(f"concurrency: no model of this run is of provider {name!r}{known}")
+        for name, value in counts.items():
+            if not is_whole(value):
+                raise ConfigurationError(f"{name}={value!r}: expected a whole number of at least 1")
+        size, sent = self.arrivals.size if self.arrivals else None, len(self.dataset) * self.repeats
+        if size is not None and size < sent:
+            raise ConfigurationError(
+                f"arrivals: {self.arrivals!r} are too few for {sent:,} items (repeats included): "
+                f"take fewer items (dataset.sample({size // self.repeats}))"
+            )
+
+    def concurrency_of(self, provider: str) -> int:
+        """Calls in flight at most to a provider, or through a pool."""
+        own = self.concurrency
+        return own.get(provider, CONCURRENCY) if isinstance(own, Mapping) else own
+
+    @property
+    def calls_in_flight(self) -> int:
+        """Calls in flight at most, all together."""
+        return sum(map(self.concurrency_of, {arm.provider for arm in self.arms}))
+
+    def streamed(self, arm: Arm) -> bool:
+        """Whether an arm's answers are asked for piece by piece."""
+        return arm.streams if self.stream is None else self.stream
+
     def settings(self) -> dict[str, Any]:
         """Everything that was asked for, beside the items; ``runs.params`` keeps it."""
         judges = {judge.name: judge.settings() for judge in split_judges(self.scorers)[1]}
@@ -136,7 +199,7 @@ class ReplayPlan:
             "arms": [arm.settings() for arm in self.arms],
             "scorers": [scorer.name for scorer in self.scorers],
             "repeats": self.repeats,
-            "concurrency": self.concurrency,
+            "concurrency": dict(self.concurrency) if isinstance(self.concurrency, Mapping) else self.concurrency,
             "params": dict(self.params),
             "system": self.system,
             "stream": self.stream,
@@ -144,16 +207,17 @@ class ReplayPlan:
             "budget_usd": self.budget_usd,
             "capability": self.capability,
             **({"judges": judges} if judges else {}),
+            **({"command": self.command} if self.command else {}),
+            **({"arrivals": self.arrivals.settings()} if self.arrivals else {}),
         }
 
     def call_again(self) -> str:
         """The line that goes on with this run, as it would be typed."""
-        verb = {"replay": "lab.replay", "compare": "lab.compare"}.get(self.kind, "lab.replay")
-        return f"{verb}(…, name={self.name!r}), all else as before"
+        return line_again(self.name, self.kind, self.command)
 
     def decisive_settings(self) -> dict[str, Any]:
         """Those settings that decide the results; ``runs.params_hash`` stands for them."""
-        incidental = {"dataset", "concurrency", "budget_usd"}
+        incidental = {"dataset", "concurrency", "budget_usd", "command"}
         return {name: value for name, value in self.settings().items() if name not in incidental}
 
 
@@ -178,12 +242,15 @@ class Progress:
         rate_per_s: rows a second, since the start.
         eta_s: seconds left at this rate; None: unknown, or over.
         elapsed_s: since the start.
-        status: ``pending``, ``running``, ``done``, ``stopped`` or ``failed``.
+        status: ``pending``, ``running``, ``done``, ``stopped`` or ``failed``; of a run read from its file also
+            ``interrupted`` (its process ended without a word).
         cached: rows that a cache answered.
         items, complete: prompts of the dataset, and those that have all their rows.
         reaches: prompts that the budget is enough for at the cost so far; None: unknown, or no budget.
         budget_usd: as the plan says.
         waiting: arms that send nothing now.
+        held: providers that get fewer calls at once than they may.
+        late_s: how long the next call has waited since its arrival; 0: it is not due, or there are no arrivals.
     """
 
     total: int
@@ -202,3 +269,9 @@ class Progress:
     reaches: int | None = None
     budget_usd: float | None = None
     waiting: tuple[Waiting, ...] = ()
+    held: tuple[Held, ...] = ()
+    late_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.cost_usd is None and self.cached:  # answers from a cache are known to cost nothing
+            object.__setattr__(self, "cost_usd", 0.0)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, Protocol
 
 import numpy as np
@@ -112,9 +113,10 @@ def threshold(feature: Feature, at_least: float, *, name: str | None = None) -> 
         name: in tables.
 
     Raises:
-        ConfigurationError: when it is used: a prompt has no such number.
+        ConfigurationError: `at_least` is no number; or, when it is used: a prompt has no such number.
     """
     label = _label(feature)
+    _check_bound("threshold", at_least)
 
     def numbers(table: OutcomeTable, roles: Roles) -> Values:
         return np.array(
@@ -139,8 +141,12 @@ def cascade(
         at_least: from where on an answer is kept. An answer that the judge could not score is not kept.
         models: in their order, ``"weak"`` and ``"strong"`` understood; None: those two. The last one's answer is kept.
         name: in tables.
+
+    Raises:
+        ConfigurationError: `at_least` is no number.
     """
     label = _label(judge)
+    _check_bound("cascade", at_least)
 
     def make(table: OutcomeTable, roles: Roles) -> Plan:
         order = [table.column(_named(model, table, roles)) for model in models or ("weak", "strong")]
@@ -154,6 +160,11 @@ def cascade(
         return Plan(calls, answers)
 
     return _Rule(name or f"cascade on {label} >= {at_least:g}", make)
+
+
+def _check_bound(rule: str, at_least: Any) -> None:
+    if not isinstance(at_least, Real):  # NumPy's are, too
+        raise ConfigurationError(f"{rule}: at_least={at_least!r}: expected one number; route() takes several rules")
 
 
 def oracle() -> Policy:

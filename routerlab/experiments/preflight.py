@@ -31,13 +31,15 @@ _PASSING = (ContentFilterError, ContextWindowError)  # they speak of this prompt
 
 def preflight_spec(spec: CallSpec) -> CallSpec:
     """The small call for an arm, made of one of its real ones: the same parameters, but for the answer's length."""
-    most = min(max_output(spec.params) or _MAX_TOKENS, _MAX_TOKENS)
     limit = "max_completion_tokens" if "max_completion_tokens" in spec.params else "max_tokens"
+    most, given = max_output(spec.params), spec.params.get(limit)
+    if most is not None or given is None:
+        given = min(most or _MAX_TOKENS, _MAX_TOKENS)  # else it is no length: the provider shall say so
     system = [message for message in spec.messages[:1] if message["role"] == "system"]
     return replace(
         spec,
         messages=(*system, {"role": "user", "content": _PROMPT}),
-        params={**spec.params, limit: most},
+        params={**spec.params, limit: given},
         deadline_s=min(spec.deadline_s or _PATIENCE_S, _PATIENCE_S),
         item_id=None,
         repeat=None,
@@ -49,22 +51,28 @@ class Gate:
     """Lets real calls pass once the small ones have been made; all wait for the same ones.
 
     Args:
-        checks: gives the small calls, when the first real one wants to pass.
+        checks: gives the small calls, each with the position of its arm, when the first real one wants to pass.
         call: makes one.
         budget: counts what they cost.
         open_already: nothing is checked.
+        comes_whole: hears of each small call that was refused as a stream and answered in one piece; None: such a
+            refusal is final.
     """
 
     def __init__(
         self,
-        checks: Callable[[], Iterable[CallSpec]],
+        checks: Callable[[], Iterable[tuple[int, CallSpec]]],
         call: Callable[[CallSpec], Awaitable[CallResult]],
         budget: Budget,
         *,
         open_already: bool,
+        comes_whole: Callable[[CallSpec], None] | None = None,
     ) -> None:
         self._checks, self._call, self._budget, self._open = checks, call, budget, open_already
+        self._comes_whole = comes_whole
         self._task: asyncio.Task[None] | None = None
+        if not open_already:
+            budget.aside_usd = sum(budget.most_usd(arm, spec) for arm, spec in checks())
 
     async def passed(self) -> None:
         """Wait for the small calls.
@@ -78,19 +86,34 @@ class Gate:
             self._open = True
 
     async def _check(self) -> None:
-        specs = list(self._checks())
-        results = list(zip(specs, await asyncio.gather(*map(self._call, specs)), strict=True))
-        for spec, result in results:
-            self._budget.settle(None, spec, result.attempts)
+        results = await self._asked([spec for _, spec in self._checks()])
+        self._budget.aside_usd = 0.0
+        if self._comes_whole is not None:
+            streams = [spec for spec, result in results if spec.stream and _refuses_streams(result.error)]
+            whole = await self._asked([replace(spec, stream=False) for spec in streams])
+            for spec, _ in whole:
+                self._comes_whole(spec)
+            results = [(spec, result) for spec, result in results if spec not in streams] + whole
         error = refusal(results)
         if error is not None:
             raise error
+
+    async def _asked(self, specs: list[CallSpec]) -> list[tuple[CallSpec, CallResult]]:
+        results = list(zip(specs, await asyncio.gather(*map(self._call, specs)), strict=True))
+        for spec, result in results:
+            self._budget.settle(None, spec, result.attempts)
+        return results
 
     async def close(self) -> None:
         """Cancel the small calls, if they are still on their way."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+
+
+def _refuses_streams(error: BaseException | None) -> bool:
+    """OpenAI, for one, streams some models only to organizations that it has verified."""
+    return isinstance(error, InvalidRequestError) and not isinstance(error, _PASSING) and "stream" in str(error).lower()
 
 
 def refusal(results: Iterable[tuple[CallSpec, CallResult]]) -> RequestError | None:

@@ -11,9 +11,9 @@ from routerlab.experiments.budget import Budget
 from routerlab.experiments.items import Item
 from routerlab.experiments.judge import split_judges
 from routerlab.experiments.judging import judge_all
+from routerlab.experiments.remarks import failed_words, unscored_notes
 from routerlab.experiments.scorer import Scorer, ScoreResult
-from routerlab.experiments.scorers import score_row
-from routerlab.experiments.threads import in_thread
+from routerlab.experiments.scorers import scored
 from routerlab.session.results import CallResult, CallSpec
 
 __all__ = ["Scores", "items_of", "rescore", "score_record"]
@@ -45,7 +45,7 @@ class Scores:
         for row in stored:
             if row["scorer"] not in known:
                 self.know(row["scorer"])
-                self.add(row, ScoreResult(row["scorer"], row["value"]))
+                self.add(row, ScoreResult(row["scorer"], row["value"], row["error"], row["reason"]))
 
     def know(self, name: str) -> None:
         """Make room for a scorer."""
@@ -56,6 +56,7 @@ class Scores:
         """Make room for scorers; what they said before is forgotten."""
         for name in names:
             self.know(name)
+            self.notes = [note for note in self.notes if not note.startswith(failed_words(name))]
             for columns in self._columns.values():
                 columns.pop(f"score_{name}", None)
                 columns.pop(f"reason_{name}", None)
@@ -66,8 +67,12 @@ class Scores:
 
     def over(self, rows: Iterable[Row]) -> list[Row]:
         """The rows with these columns; a newer score hides the run's own."""
+        if not self.names:
+            return list(rows)
         empty = dict.fromkeys(f"score_{name}" for name in self.names)
-        return [{**row, **empty, **self._columns.get(_key(row), {})} for row in rows] if self.names else list(rows)
+        stale = {f"reason_{name}" for name in self.names}
+        kept = ({name: value for name, value in row.items() if name not in stale} for row in rows)
+        return [{**row, **empty, **self._columns.get(_key(row), {})} for row in kept]
 
 
 async def rescore(
@@ -105,6 +110,9 @@ async def rescore(
     answered = [row for row in rows if row["status"] == "ok"]
     if plain:
         await _score_all(plain, answered, items, both)
+        with_scores = scores.over(answered)
+        for scorer in plain:
+            scores.notes += unscored_notes(scorer.name, with_scores, len(answered))
     if judges and call is not None:
         for judge in judges:
             for row in answered:
@@ -124,7 +132,8 @@ async def _score_all(scorers: Sequence[Scorer], rows: Sequence[Row], items: Mapp
                 results = [ScoreResult(scorer.name, None, _NO_TEXT) for scorer in scorers]
             else:
                 text, item = row["text"], with_call(items[row["item_id"]], row)
-                results = await in_thread(lambda text=text, item=item: score_row(scorers, text, item))  # type: ignore[misc]
+                results = await scored(scorers, text, item)
+                await asyncio.sleep(0)  # others have their turn, and a stop is heard
             for result in results:
                 keep(row, result)
 
@@ -170,6 +179,7 @@ def score_record(run_id: str, row: Mapping[str, Any], result: ScoreResult) -> Ro
         "scorer": result.name,
         "value": result.value,
         "error": result.error,
+        "reason": result.reason,
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -13,8 +14,11 @@ from routerlab.experiments.fates import Kind, kind_of
 from routerlab.experiments.judge import split_judges
 from routerlab.experiments.plan import ReplayPlan
 from routerlab.experiments.runs import settings_hash
+from routerlab.experiments.scorer import ScoreResult
 from routerlab.experiments.sheet import Key, Sheet
 from routerlab.experiments.strikes import Strikes
+from routerlab.experiments.turns import EARLIER_TURN, PastTurns
+from routerlab.session.rows import records
 
 __all__ = ["Past", "RunSource", "find_run", "read_past", "refuse_other"]
 
@@ -41,6 +45,7 @@ class Past:
         unscored: answers whose scores are missing.
         unjudged: whether a judge has not seen all answers.
         attempts: all that was sent, each with its call's item and arm; None where it is no item's.
+        notes: what was to be said beside its results.
     """
 
     rows: dict[Key, dict[str, Any]] = field(default_factory=dict)
@@ -49,11 +54,12 @@ class Past:
     unscored: list[Key] = field(default_factory=list)
     unjudged: bool = False
     attempts: list[tuple[Key | None, dict[str, Any]]] = field(default_factory=list)
+    notes: Sequence[str] = ()
 
 
 def find_run(source: RunSource, name: str) -> dict[str, Any] | None:
     """The newest run of this name; None where there is none."""
-    rows = _rows(source.columns("runs", {"name": name}))
+    rows = records(source.columns("runs", {"name": name}))
     return max(rows, key=lambda row: row["created_at"] or 0.0, default=None)
 
 
@@ -69,10 +75,12 @@ def refuse_other(run: Mapping[str, Any], plan: ReplayPlan) -> None:
     if run["params_hash"] != settings_hash(plan):
         differences += _different(run["params"] or {}, plan.decisive_settings())
     if differences:
+        free = all(line.startswith("scorers: ") for line in differences)
+        again = f"; scores alone need no new run: rl.open_run({plan.name!r}).score([…])" if free else ""
         raise ConfigurationError(
             f"there is a run {plan.name!r} already, of something else (kept → asked for):"
             + "".join(f"\n- {line}" for line in differences)
-            + "\nchoose another name, or pass fresh=True to begin anew",
+            + f"\nchoose another name, or pass fresh=True (--fresh) to begin anew{again}",
             differences,
         )
 
@@ -116,32 +124,37 @@ def read_past(plan: ReplayPlan, sheet: Sheet, source: RunSource, *, texts_kept: 
         Each item, arm and repeat at most once.
     """
     where = {"run_id": plan.run_id}
-    attempts = _rows(source.columns("attempts", where))
+    attempts = records(source.columns("attempts", where))
     by_call: dict[str, list[dict[str, Any]]] = {}
     for row in attempts:
         by_call.setdefault(row["call_id"], []).append(row)
-    texts = _replies(source.columns("texts", where))
+    texts = _finals(source.columns("texts", where))
     places = {item.id: place for place, item in enumerate(plan.dataset)}
     arms = {arm.variant: place for place, arm in enumerate(plan.arms)}
     past = Past(strikes=Strikes(len(plan.arms)))
     ends: list[list[float]] = [[] for _ in plan.arms]  # of the answers of each arm, as good as in order
-    for call in _rows(source.columns("calls", where)):
+    turns = PastTurns()
+    for call in records(source.columns("calls", where)):
         own = by_call.get(call["call_id"], [])
-        key = _key(call, plan, places, arms)
+        goes_on = call["purpose"] == EARLIER_TURN and call["error_type"] is None
+        key = None if goes_on else _key(call, plan, places, arms)
         past.attempts += [(key, attempt) for attempt in own]
-        if key is not None and call["outcome"] != _UNSENT:
-            lost = texts_kept and call["error_type"] is None and call["call_id"] not in texts
+        request, reply = texts.get(call["call_id"], (None, None))
+        if goes_on:
+            turns.add(call)
+        elif key is not None and call["outcome"] != _UNSENT:
+            lost = texts_kept and call["error_type"] is None and reply is None
             if not lost:
-                _take(past, key, call, own, texts.get(call["call_id"]), sheet, ends)
+                _take(past, key, turns.whole(call, request, reply), own, reply, sheet, ends)
     for key in [key for key in past.tried if whole]:
         past.rows[key] = past.tried.pop(key)
-    _score(past, plan, _rows(source.columns("scores", where)), places, arms)
+    _score(past, plan, records(source.columns("scores", where)), places, arms)
     return past
 
 
 def _key(call: Mapping[str, Any], plan: ReplayPlan, places: Mapping[str, int], arms: Mapping[str, int]) -> Key | None:
     """Where a call stands in the plan; None for a preflight, a judge's word and the like."""
-    if call["purpose"] not in (plan.kind, None):
+    if call["purpose"] not in (plan.kind, EARLIER_TURN, None):
         return None
     place, arm, repeat = places.get(call["item_id"]), arms.get(call["variant"]), call["repeat"]
     if place is None or arm is None or repeat is None or not 0 <= repeat < plan.repeats:
@@ -185,30 +198,36 @@ def _score(
     past: Past, plan: ReplayPlan, scores: Iterable[dict[str, Any]], places: Mapping[str, int], arms: Mapping[str, int]
 ) -> None:
     """Put the scores into their rows; an answer whose text is gone before it was scored is no answer."""
-    plain, judges = ({scorer.name for scorer in part} for part in split_judges(plan.scorers))
-    wanted = plain | judges
+    scorers, judges = split_judges(plan.scorers)
+    plain = {scorer.name for scorer in scorers}
+    wanted = plain | {judge.name for judge in judges}
     found: dict[Key, set[str]] = {}
     for score in scores:
         if score["item_id"] in places and score["variant"] in arms:
             key = places[score["item_id"]], arms[score["variant"]], score["repeat"]
             if score["scorer"] in wanted and key in past.rows:
-                past.rows[key][f"score_{score['scorer']}"] = score["value"]
+                result = ScoreResult(score["scorer"], score["value"], score["error"], score["reason"])
+                past.rows[key].update(result.columns())
                 found.setdefault(key, set()).add(score["scorer"])
     for key, row in list(past.rows.items()):
         said = found.get(key, set())
-        past.unjudged |= row["status"] == "ok" and row["text"] is not None and not judges <= said
         if row["status"] == "ok" and not plain <= said:
             if row["text"] is None:
                 del past.rows[key]
             else:
                 past.unscored.append(key)
+    answered = [key for key, row in past.rows.items() if row["status"] == "ok" and row["text"] is not None]
+    answers = Counter((item, repeat) for item, _, repeat in answered)
+    past.unjudged = any(
+        judge.name not in found.get((item, arm, repeat), ())
+        for judge in judges
+        for item, arm, repeat in answered
+        if not judge.pairwise or answers[item, repeat] > 1  # who has nobody to be compared with waits for no judge
+    )
 
 
-def _replies(columns: Mapping[str, Sequence[Any]]) -> dict[str, str]:
-    """The final text of each call."""
-    rows = zip(columns["call_id"], columns["attempt"], columns["reply"], strict=True)
-    return {call_id: reply for call_id, attempt, reply in rows if attempt is None and reply is not None}
-
-
-def _rows(columns: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
-    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+def _finals(columns: Mapping[str, Sequence[Any]]) -> dict[str, tuple[Any, str | None]]:
+    """The final request and reply of each call."""
+    names = ("call_id", "attempt", "request", "reply")
+    rows = zip(*(columns[name] for name in names), strict=True)
+    return {call_id: (request, reply) for call_id, attempt, request, reply in rows if attempt is None}

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
-from concurrent.futures import Future
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
+from routerlab.core.errors import StoreError
 from routerlab.experiments.items import Item
 from routerlab.experiments.plan import ReplayPlan
 from routerlab.experiments.rescore import score_record
@@ -16,7 +16,8 @@ from routerlab.experiments.scorers import ScoreResult
 
 __all__ = ["Records", "RunRecords", "settings_hash"]
 
-_TOGETHER = 1000  # items between two commits
+_TOGETHER = 1000  # items between two looks whether they are kept
+_PAUSE_S = 0.02
 
 
 class Records(Protocol):
@@ -25,8 +26,15 @@ class Records(Protocol):
     def add(self, table: str, row: Mapping[str, Any]) -> None:
         """Keep one row."""
 
-    def barrier(self) -> Future[None]:
-        """A future that is done once every row so far is on disk; it fails where that fails."""
+    def keep(self) -> None:
+        """Make sure that every row so far outlives this process."""
+
+    def flush(self) -> None:
+        """Wait until every row so far is committed."""
+
+    @property
+    def behind(self) -> bool:
+        """Whether so many rows wait that it is time to bring no more for a moment."""
 
 
 class RunRecords:
@@ -39,16 +47,45 @@ class RunRecords:
 
     def __init__(self, plan: ReplayPlan, recorder: Records) -> None:
         self._plan, self._recorder = plan, recorder
+        self._waiting: list[asyncio.Future[None]] = []
 
     async def kept(self) -> None:
-        """Wait until everything so far is on disk.
+        """Make sure that everything so far outlives this process; where the store is behind, wait for it.
+
+        All who come in one turn of the loop share the work.
 
         Raises:
             StoreError: it could not be written.
         """
-        await asyncio.wrap_future(self._recorder.barrier())
+        loop = asyncio.get_running_loop()
+        if not self._waiting:
+            loop.call_soon(self._keep)
+        waiting: asyncio.Future[None] = loop.create_future()
+        self._waiting.append(waiting)
+        await waiting
+        while self._recorder.behind:  # noqa: ASYNC110 - it is another thread that gets on
+            await asyncio.sleep(_PAUSE_S)
 
-    def run(self, status: str, created_at: float) -> None:
+    async def committed(self) -> None:
+        """Wait until everything so far is where other processes read it.
+
+        Raises:
+            StoreError: it could not be written.
+        """
+        await asyncio.to_thread(self._recorder.flush)
+
+    def _keep(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        error = None
+        try:
+            self._recorder.keep()
+        except StoreError as told:
+            error = told
+        for one in waiting:
+            if not one.done():  # its worker was cancelled
+                one.set_exception(error) if error else one.set_result(None)
+
+    def run(self, status: str, created_at: float, notes: Sequence[str] = ()) -> None:
         """The run's own row; a later one takes the place of an earlier one."""
         params = self._plan.settings()
         self._recorder.add(
@@ -63,6 +100,7 @@ class RunRecords:
                 "status": status,
                 "created_at": created_at,
                 "version": self._plan.version,
+                "notes": list(notes),
             },
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from routerlab.experiments.items import Item
@@ -25,10 +25,12 @@ class Scorer:
         name: the column is called ``score_<name>``.
         score: called with the reply's text, the item's target and the item; returns 0…1, a bool, or None where it
             cannot say (no target). It may be async.
+        quick: whether it takes microseconds for a page of text, whatever stands there: no thread is worth that.
     """
 
     name: str
-    score: ScoreFunction
+    score: ScoreFunction = field(repr=False)
+    quick: bool = field(default=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +50,13 @@ class ScoreResult:
     reason: str | None = None
 
     def columns(self) -> dict[str, Any]:
-        """The columns of a run's row that hold it."""
-        reason = {} if self.reason is None else {f"reason_{self.name}": self.reason}
-        return {f"score_{self.name}": self.value, **reason}
+        """The columns of a run's row that hold it; of a score that is missing, the reason is the error."""
+        why = self.reason if self.error is None else self.error
+        return {f"score_{self.name}": self.value, **({} if why is None else {f"reason_{self.name}": why})}
 
     def masked(self, mask: Callable[[Any], Any]) -> ScoreResult:
-        """It, with the secrets taken out of the reason."""
-        return replace(self, reason=self.reason and mask(self.reason))
+        """It, with the secrets taken out of reason and error."""
+        return replace(self, reason=self.reason and mask(self.reason), error=self.error and mask(self.error))
 
 
 def any_of(target: Any, agrees: Callable[[str], bool]) -> bool | None:

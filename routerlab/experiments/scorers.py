@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 import math
 import re
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
 from functools import partial
@@ -17,11 +18,12 @@ from routerlab.core.errors import ConfigurationError
 from routerlab.experiments.assertions import share_that_holds
 from routerlab.experiments.choices import choice
 from routerlab.experiments.items import Item
+from routerlab.experiments.judge import Judge
 from routerlab.experiments.numbers import last_number, only_number
 from routerlab.experiments.schema import json_schema
 from routerlab.experiments.scorer import ScoreFunction, Scorer, ScoreResult, any_of, folded, written
 from routerlab.experiments.similarity import similarity
-from routerlab.experiments.threads import result_of
+from routerlab.experiments.threads import in_thread, result_of
 
 __all__ = [
     "ScoreResult",
@@ -35,9 +37,11 @@ __all__ = [
     "regex",
     "resolve_scorers",
     "score_row",
+    "scored",
     "similarity",
 ]
 
+_PAGE = 10_000  # characters
 _QUOTES = "\"'`*\u201c\u201d\u2018\u2019\u201e\xab\xbb"  # straight and curly quotes, and Markdown's emphasis
 
 
@@ -48,7 +52,7 @@ def exact() -> Scorer:
         >>> exact().score("**Paris.**", "paris", Item("1"))
         True
     """
-    return Scorer("exact", lambda text, target, item: any_of(target, lambda answer: _same(text, answer)))
+    return Scorer("exact", lambda text, target, item: any_of(target, lambda answer: _same(text, answer)), quick=True)
 
 
 def contains() -> Scorer:
@@ -57,7 +61,11 @@ def contains() -> Scorer:
     Inside words and numbers too: ``6`` is found in ``16``. For short targets ``exact``, ``numeric`` or ``regex`` say
     more.
     """
-    return Scorer("contains", lambda text, target, item: any_of(target, lambda answer: _normal(answer) in folded(text)))
+
+    def holds(text: str, target: Any, _: Item) -> bool | None:
+        return any_of(target, lambda answer: _normal(answer) in folded(text))
+
+    return Scorer("contains", holds, quick=True)
 
 
 def regex(pattern: str, *, name: str = "regex", flags: int = 0) -> Scorer:
@@ -96,7 +104,7 @@ def numeric(*, tolerance: float = 0.0, relative_tolerance: float = 1e-9, name: s
         True
     """
     close = partial(math.isclose, rel_tol=relative_tolerance, abs_tol=tolerance)
-    return Scorer(name, lambda text, target, item: _numbers_agree(text, target, close))
+    return Scorer(name, lambda text, target, item: _numbers_agree(text, target, close), quick=True)
 
 
 def resolve_scorers(scorers: Any) -> list[Scorer]:
@@ -118,8 +126,17 @@ def resolve_scorers(scorers: Any) -> list[Scorer]:
     names = [scorer.name for scorer in resolved]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise ConfigurationError(f"two scorers are named {twice[0]!r}; name one yourself: Scorer('name', function)")
+        judges = all(isinstance(scorer, Judge) for scorer in resolved if scorer.name == twice[0])
+        own = "rl.judge(…, name='name')" if judges else "Scorer('name', function)"
+        raise ConfigurationError(f"two scorers are named {twice[0]!r}; name one yourself: {own}")
     return resolved
+
+
+async def scored(scorers: Sequence[Scorer], text: str | None, item: Item) -> list[ScoreResult]:
+    """`score_row`, for an event loop: what may take long runs in a thread."""
+    if len(text or "") <= _PAGE and all(scorer.quick for scorer in scorers):
+        return score_row(scorers, text, item)
+    return await in_thread(partial(score_row, scorers, text, item))
 
 
 def score_row(scorers: Sequence[Scorer], text: str | None, item: Item) -> list[ScoreResult]:
@@ -159,7 +176,9 @@ def _score(scorer: Scorer, text: str | None, item: Item) -> ScoreResult:
     try:
         value = scorer.score(text, item.target, item)
         return ScoreResult(scorer.name, _checked(result_of(value) if inspect.isawaitable(value) else value))
-    except Exception as error:  # noqa: BLE001 - the user's own code: whatever it raises becomes the result's error
+    except BaseException as error:  # the user's own code: whatever it raises becomes the result's error
+        if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
+            raise  # not the scorer's: somebody at a keyboard
         return ScoreResult(scorer.name, None, f"{type(error).__name__}: {error}")
 
 

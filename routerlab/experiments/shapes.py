@@ -85,7 +85,8 @@ def _mt_bench(fields: Fields) -> Fields:
 
 
 def _is_batch(fields: Fields) -> bool:
-    return "custom_id" in fields and isinstance(fields.get("body"), Mapping)
+    body = fields.get("body")
+    return isinstance(body, Mapping) and ("custom_id" in fields or "messages" in body)
 
 
 def _batch(fields: Fields) -> Fields:

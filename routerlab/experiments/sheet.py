@@ -8,13 +8,15 @@ from typing import Any
 
 from routerlab.core.types import CompletionResponse
 from routerlab.experiments.items import Item
+from routerlab.experiments.judge import split_judges
 from routerlab.experiments.plan import Arm, ReplayPlan
 from routerlab.experiments.prompts import prompt_text
+from routerlab.experiments.rowbook import Key, RowBook
 from routerlab.session.results import CallResult
+from routerlab.session.rows import encodable
 
 __all__ = ["Key", "Sheet"]
 
-Key = tuple[int, int, int]  # item, arm, repeat
 _OF_ITEM = frozenset({"item_id", "repeat", "variant"})
 
 
@@ -27,24 +29,29 @@ class Sheet:
     """
 
     def __init__(self, plan: ReplayPlan, mask: Callable[[Any], Any] = lambda data: data) -> None:
-        self.settled: dict[Key, dict[str, Any]] = {}
+        self.settled = RowBook()
         self.tried: dict[Key, dict[str, Any]] = {}  # the latest failure of an item that waits for another round
         self.ok = self.failed = self.cached = self.failovers = self.complete = 0
+        self.prompts_cached = 0  # answers for which a provider knew a part of the prompt already
         self._plan, self._mask = plan, mask
+        self._packs = not split_judges(plan.scorers)[1]
         self._shown: dict[str, dict[str, Any]] = {}
         self._rows_of = array("L", bytes(array("L").itemsize * len(plan.dataset)))  # per item, those that count
 
     def count(self, key: Key) -> None:
-        """Count a row: it is on disk."""
+        """Count a row: it is on disk, and only a judge may still write something into it."""
         row = self.settled[key]
         if row["status"] == "ok":
             self.ok += 1
         else:
             self.failed += 1
         self.cached += bool(row.get("cached"))
+        self.prompts_cached += bool(row.get("cached_tokens") and not row.get("cached"))
         self.failovers += row.get("failovers") or 0
         self._rows_of[key[0]] += 1
         self.complete += self._rows_of[key[0]] == len(self._plan.arms) * self._plan.repeats
+        if self._packs:
+            self.settled.pack(key)
 
     def row(self, key: Key, result: CallResult) -> dict[str, Any]:
         """The row of a finished call."""
@@ -55,14 +62,11 @@ class Sheet:
     def made(
         self, key: Key, call: Mapping[str, Any], text: str | None, error: str | None, *, ok: bool
     ) -> dict[str, Any]:
-        """A row from a call's row, its text and its error's message."""
-        return {
-            **self.blank(key),
-            **{name: value for name, value in call.items() if name not in _OF_ITEM},
-            "text": text,
-            "status": "ok" if ok else "failed",
-            "error_message": error,
-        }
+        """A row from a call's row, its text and its error's message; of each what the records can hold."""
+        told = {name: value for name, value in call.items() if name not in _OF_ITEM}
+        told |= {"text": text, "status": "ok" if ok else "failed", "error_message": error}
+        held = {name: encodable(value) if isinstance(value, str) else value for name, value in told.items()}
+        return {**self.blank(key), **held}
 
     def rows(self) -> list[dict[str, Any]]:
         """All rows, item by item, arm by arm; those not reached are ``pending``."""

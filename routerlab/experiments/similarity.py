@@ -10,10 +10,10 @@ from typing import Any, Literal
 from routerlab.core.errors import ConfigurationError
 from routerlab.experiments.scorer import Scorer, folded, target_list
 
-__all__ = ["similarity", "token_f1"]
+__all__ = ["EAST", "similarity", "token_f1"]
 
-_EAST = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"  # kana and Chinese characters: written without spaces
-_TOKEN = re.compile(rf"[{_EAST}]|[^\W{_EAST}]+")
+EAST = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"  # kana and Chinese characters: written without spaces
+_TOKEN = re.compile(rf"[{EAST}]|[^\W{EAST}]+")
 
 
 def similarity(method: Literal["f1", "ratio"] = "f1", *, name: str = "similarity") -> Scorer:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +10,7 @@ from routerlab.core.types import CompletionResponse
 from routerlab.experiments.items import Item
 from routerlab.session.results import CallResult, CallSpec
 
-__all__ = ["EARLIER_TURN", "ask"]
+__all__ = ["EARLIER_TURN", "PastTurns", "ask"]
 
 EARLIER_TURN = "turn"
 """The ``purpose`` of a call whose answer is not an item's last one: the item is not finished with it."""
@@ -42,6 +42,7 @@ async def ask(call: Callable[[CallSpec], Awaitable[CallResult]], spec: CallSpec,
     answers: list[str] = []
     for place, turn in enumerate(item.turns, 1):
         if place > 1:
+            spec = replace(spec, scheduled_at=None)  # it waits for the answer before, not in a queue
             messages += [{"role": "assistant", "content": answers[-1]}, {"role": "user", "content": turn}]
         purpose = spec.purpose if place == len(item.turns) else EARLIER_TURN
         results.append(await call(replace(spec, messages=tuple(messages), purpose=purpose)))
@@ -52,6 +53,37 @@ async def ask(call: Callable[[CallSpec], Awaitable[CallResult]], spec: CallSpec,
     last = results[-1]
     attempts = [attempt for result in results for attempt in result.attempts]
     return replace(last, row=_whole_row([result.row for result in results], answers), attempts=attempts)
+
+
+class PastTurns:
+    """Conversations that are over, put together again from the rows of their calls, which come in the order of time."""
+
+    def __init__(self) -> None:
+        self._earlier: dict[tuple[Any, Any, Any], list[dict[str, Any]]] = {}
+
+    def add(self, call: dict[str, Any]) -> None:
+        """Keep an answered turn that others followed."""
+        self._earlier.setdefault(_place(call), []).append(call)
+
+    def whole(self, call: dict[str, Any], request: Any, reply: str | None) -> dict[str, Any]:
+        """The row of the whole conversation that ended with this call, as `ask` makes it.
+
+        Args:
+            call: its row.
+            request, reply: its texts; the request holds the answers before. Where it was not kept, `call` stands for
+                itself.
+        """
+        earlier = self._earlier.pop(_place(call), [])
+        messages = (request or {}).get("messages") or ()
+        answers = [message.get("content") for message in messages if message.get("role") == "assistant"]
+        if not earlier or not answers:
+            return call
+        own = earlier[-len(answers) :]  # before them: what a process that died had begun
+        return _whole_row([*own, call], answers if reply is None else [*answers, reply])
+
+
+def _place(call: Mapping[str, Any]) -> tuple[Any, Any, Any]:
+    return call["item_id"], call["variant"], call["repeat"]
 
 
 def _whole_row(rows: Sequence[dict[str, Any]], answers: list[str]) -> dict[str, Any]:

@@ -133,7 +133,10 @@ def check_question(models: Sequence[str], margin: float) -> None:
         ConfigurationError: fewer than two models, one twice, or a margin that is not in 0…1.
     """
     if len(models) < 2 or len(set(models)) < len(models):
-        raise ConfigurationError(f"a comparison needs at least two different models, not {list(models)!r}")
+        raise ConfigurationError(
+            f"a comparison needs at least two different models, not {list(models)!r}: name them in models=[…] "
+            "(--models), or ways to ask in variants={…}"
+        )
     if not 0 <= margin < 1:
         raise ConfigurationError(f"margin={margin!r}: expected a part of the score's range, 0…1; five points are 0.05")
 

@@ -10,6 +10,8 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+from routerlab.core.checks import is_whole
+
 __all__ = ["CacheMixin", "CacheStats"]
 
 
@@ -60,7 +62,7 @@ class CacheMixin:
         """
         if not ttl_ms >= 0:
             raise ValueError(f"ttl_ms must be at least 0 milliseconds, got {ttl_ms!r}")
-        if isinstance(max_entries, bool) or not isinstance(max_entries, int) or max_entries < 1:
+        if not is_whole(max_entries):
             raise ValueError(f"max_entries must be a whole number of at least 1, got {max_entries!r}")
         self._cache_ttl_ms = ttl_ms
         self._cache_max_entries = max_entries

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from routerlab.core.checkpoint import CheckpointRegistry, StreamCheckpoint
+from routerlab.core.checks import is_whole
 
 __all__ = ["StreamCheckpoint", "StreamingCheckpointMixin"]
 
@@ -45,7 +46,7 @@ class StreamingCheckpointMixin:
         limits = (max_buffer_tokens, checkpoint_interval, max_checkpoints)
         names = ("max_buffer_tokens", "checkpoint_interval", "max_checkpoints")
         for name, value, least in zip(names, limits, (1, 1, 0), strict=True):
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            if not is_whole(value, least):
                 raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
         state = self._checkpoint_state()
         state.max_buffer_tokens = max_buffer_tokens

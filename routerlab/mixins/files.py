@@ -6,10 +6,7 @@ import errno
 import json
 import math
 import os
-import secrets
-import stat
 from collections.abc import Callable
-from contextlib import suppress
 from enum import Enum
 from pathlib import Path
 from typing import Any, NoReturn
@@ -18,6 +15,7 @@ import msgpack
 import yaml
 
 from routerlab.mixins.safe_yaml import PlainDumper, load_yaml
+from routerlab.mixins.whole_file import whole_file
 
 __all__ = ["FileSerializerMixin", "SerializationFormat"]
 
@@ -88,19 +86,9 @@ class FileSerializerMixin:
             OSError: it could not be written; the file is as it was, and no temporary file is left.
         """
         view = memoryview(data).cast("B")
-        target = os.path.realpath(path)
-        mode = _permissions(target)
-        folder = os.path.dirname(target)
-        os.makedirs(folder, exist_ok=True)
-        temporary = os.path.join(folder, f".{secrets.token_hex(8)}.tmp")
-        try:
-            _write_new_file(temporary, view, mode)
-            os.replace(temporary, target)
-        except BaseException:
-            with suppress(OSError):
-                os.unlink(temporary)
-            raise
-        _sync_folder(folder)
+        os.makedirs(os.path.dirname(os.path.realpath(path)), exist_ok=True)
+        with whole_file(path) as descriptor:
+            _write_all(descriptor, view)
 
     def _read_file(self, path: str | os.PathLike[str]) -> bytes:
         """The whole content of a file.
@@ -189,41 +177,9 @@ _READERS: dict[SerializationFormat, Callable[[bytes], Any]] = {
 }
 
 
-def _permissions(target: str) -> int | None:
-    """The permission bits of the file to be replaced; None if there is none yet."""
-    try:
-        mode = os.lstat(target).st_mode
-    except FileNotFoundError:
-        return None
-    if stat.S_ISLNK(mode):
-        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), target)
-    if not stat.S_ISREG(mode):
-        raise OSError(errno.EINVAL, "not a regular file", target)
-    return stat.S_IMODE(mode)
-
-
-def _write_new_file(path: str, view: memoryview, mode: int | None) -> None:
-    """Write and sync a file that is not there yet; without a mode, it gets what the umask leaves."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-    descriptor = os.open(path, flags, 0o666 if mode is None else 0o600)
-    try:
-        if mode is not None:
-            os.chmod(path, mode)
-        while view:
-            written = os.write(descriptor, view)  # one call may write only a part
-            if not written:
-                raise OSError(errno.EIO, "nothing could be written", path)
-            view = view[written:]
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _sync_folder(folder: str) -> None:
-    """Make the rename last. The new file is in place: a folder that cannot be synced (network homes) fails nothing."""
-    with suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+def _write_all(descriptor: int, view: memoryview) -> None:
+    while view:
+        written = os.write(descriptor, view)  # one call may write only a part
+        if not written:
+            raise OSError(errno.EIO, "nothing could be written")
+        view = view[written:]

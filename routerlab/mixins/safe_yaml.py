@@ -38,11 +38,12 @@ class PlainDumper(yaml.SafeDumper):
 PlainDumper.add_representer(str, PlainDumper.represent_text)
 
 
-def load_yaml(text: str) -> Any:
-    """Load one document through the safe loader.
+def load_yaml(text: str, loader: Any = _Loader) -> Any:
+    """Load one document through a safe loader.
 
     Args:
         text: the document.
+        loader: PyYAML's, or one made of it.
 
     Returns:
         Plain data; None for an empty document.
@@ -53,7 +54,7 @@ def load_yaml(text: str) -> Any:
         yaml.YAMLError: no valid YAML.
     """
     _check_proportions(yaml.parse(text, Loader=_Loader))
-    return yaml.load(text, Loader=_Loader)  # noqa: S506 - _Loader is a safe one
+    return yaml.load(text, Loader=loader)  # noqa: S506 - it is a safe one
 
 
 def _check_proportions(events: Iterator[Any]) -> None:

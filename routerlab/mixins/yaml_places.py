@@ -15,6 +15,21 @@ Path = tuple[str | int, ...]
 """Keys and positions that lead to a value; ``()`` is the document."""
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_TAG = "tag:yaml.org,2002:"
+
+
+class _WordLoader(_Loader):  # type: ignore[misc]
+    """Leaves ``yes``, ``no``, ``on``, ``off`` and ``12:30`` texts, as YAML 1.2 does: they are people's answers.
+
+    Source: https://yaml.org/spec/1.2.2/#1032-tag-resolution
+    """
+
+    def resolve(self, kind: Any, value: Any, implicit: Any) -> Any:
+        """PyYAML's own, without the truth values and the base 60 of YAML 1.1."""
+        tag = super().resolve(kind, value, implicit)
+        word = tag == f"{_TAG}bool" and value.lower() not in {"true", "false"}
+        base_60 = tag in {f"{_TAG}int", f"{_TAG}float"} and isinstance(value, str) and ":" in value
+        return f"{_TAG}str" if kind is yaml.ScalarNode and implicit[0] and (word or base_60) else tag
 
 
 class YamlError(ValueError):
@@ -28,7 +43,8 @@ def load_yaml_places(text: str) -> tuple[Any, dict[Path, int]]:
         text: the document.
 
     Returns:
-        Plain data, as from `load_yaml`, and the line (from 1) of each value by its path.
+        Plain data, as from `load_yaml` (but ``yes``, ``no`` and ``12:30`` are texts), and the line (from 1) of each
+        value by its path.
 
     Raises:
         YamlError: not valid, out of proportion, or a key that stands twice in one mapping.
@@ -38,7 +54,7 @@ def load_yaml_places(text: str) -> tuple[Any, dict[Path, int]]:
         ({'a': [5]}, {(): 1, ('a',): 2, ('a', 0): 2})
     """
     try:
-        data = load_yaml(text)
+        data = load_yaml(text, _WordLoader)
         node = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark

@@ -10,6 +10,7 @@ from routerlab.providers.answers import Answer
 from routerlab.providers.anthropic_request import refused, takes_prefill, write_chat
 from routerlab.providers.anthropic_wire import MessageReader, read_message
 from routerlab.providers.http_provider import HttpProvider
+from routerlab.providers.lists import model_rows
 from routerlab.providers.requests import Call, versioned
 
 __all__ = ["AnthropicProvider"]
@@ -59,8 +60,4 @@ class AnthropicProvider(HttpProvider):
         return Call("/models", query={"limit": "1000"})
 
     def _read_models(self, answer: Answer) -> list[ModelInfo]:
-        body = answer.json()
-        rows = body.get("data") if isinstance(body, dict) else None
-        if not isinstance(rows, list):
-            raise answer.senseless("is no list of models")
-        return [ModelInfo(row["id"]) for row in rows if isinstance(row, dict) and isinstance(row.get("id"), str)]
+        return [ModelInfo(row["id"]) for row in model_rows(answer, "data", "id")]

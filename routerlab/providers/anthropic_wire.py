@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from routerlab.core.types import CompletionResponse, Delta, TokenUsage
-from routerlab.providers.answers import Answer, read_limits
-from routerlab.providers.reading import ChunkReader, check_content, finish_reason
+from routerlab.providers.answers import Answer
+from routerlab.providers.reading import ChunkReader, finish_reason, whole_answer
 from routerlab.providers.shapes import arguments_text, listed, mapping, text, tokens, tool_call
 
 __all__ = ["MessageReader", "read_message"]
@@ -36,16 +36,10 @@ def read_message(answer: Answer) -> CompletionResponse:
     )
     words = "".join(text(block.get("text")) for block in blocks if block.get("type") == "text")
     reason = finish_reason(text(body.get("stop_reason")))
-    check_content(reason or "stop", content=bool(words or calls))
-    return CompletionResponse(
-        text=words,
-        reasoning="".join(text(block.get("thinking")) for block in blocks if block.get("type") == "thinking"),
-        tool_calls=calls,
-        usage=_usage(mapping(body.get("usage"))),
-        finish_reason="tool_calls" if calls and reason == "stop" else reason,
-        served_model=text(body.get("model")) or None,
-        limits=read_limits(answer.headers, answer.now_wall),
-        raw=body,
+    thoughts = "".join(text(block.get("thinking")) for block in blocks if block.get("type") == "thinking")
+    usage = _usage(mapping(body.get("usage")))
+    return whole_answer(
+        answer, body, words, reason, reasoning=thoughts, calls=calls, usage=usage, model=body.get("model")
     )
 
 

@@ -1,6 +1,6 @@
 """The interface between the router and a provider: four verbs, one error.
 
-To write a connector, subclass `ProviderConnector`, implement `complete` and `stream`, and name the class in
+To write a connector, subclass `ProviderConnector`, implement `complete` and (if it can) `stream`, and name the class in
 ``lab.yaml`` as ``kind: "package.module:Class"``. The mixins (HTTP client, option checks, cache, …) are there to be
 inherited beside it, `routerlab.providers.own` turns what goes wrong into the one error, and
 `routerlab.testing.check_connector` proves what was written. These rules are what the router relies on:
@@ -81,7 +81,6 @@ class ProviderConnector(ABC):
             ProviderError: for every failure.
         """
 
-    @abstractmethod
     def stream(self, request: CompletionRequest) -> AsyncGenerator[Delta, None]:
         """Answer one chat request piece by piece: an async generator function.
 
@@ -93,8 +92,14 @@ class ProviderConnector(ABC):
             stop.
 
         Raises:
-            ProviderError: for every failure, before the first delta or after it.
+            ProviderError: for every failure, before the first delta or after it; ``Fault.LOCAL`` (nothing is sent)
+                where the connector cannot stream.
         """
+        raise self._no_endpoint("streams")
+
+    def streams(self, model: str) -> bool:
+        """Whether this model answers piece by piece, as far as is known; runs then ask for that."""
+        return type(self).stream is not ProviderConnector.stream
 
     def refused_params(self, request: CompletionRequest) -> frozenset[str]:
         """Names of ``request.params`` that this model is known not to take; nothing is asked of anybody."""

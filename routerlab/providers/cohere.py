@@ -10,6 +10,7 @@ from routerlab.core.types import CompletionRequest, CompletionResponse, Embeddin
 from routerlab.providers.answers import Answer
 from routerlab.providers.cohere_wire import ChatReader, read_chat, read_embeddings
 from routerlab.providers.http_provider import HttpProvider
+from routerlab.providers.lists import model_rows
 from routerlab.providers.messages import json_schema
 from routerlab.providers.requests import Call, Params, merge_params
 
@@ -91,11 +92,7 @@ class CohereProvider(HttpProvider):
         return Call("/v1/models")
 
     def _read_models(self, answer: Answer) -> list[ModelInfo]:
-        body = answer.json()
-        rows = body.get("models") if isinstance(body, dict) else None
-        if not isinstance(rows, list):
-            raise answer.senseless("is no list of models")
-        return [_model(row) for row in rows if isinstance(row, dict) and isinstance(row.get("name"), str)]
+        return [_model(row) for row in model_rows(answer, "models", "name")]
 
 
 def _messages(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

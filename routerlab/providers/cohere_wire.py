@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from routerlab.core.checks import is_number
 from routerlab.core.types import CompletionResponse, Delta, EmbeddingResponse, TokenUsage
 from routerlab.providers.answers import Answer, read_limits
-from routerlab.providers.reading import ChunkReader, check_content, finish_reason
+from routerlab.providers.lists import read_vectors
+from routerlab.providers.reading import ChunkReader, finish_reason, whole_answer
 from routerlab.providers.shapes import listed, mapping, text, tool_call
 
 __all__ = ["ChatReader", "read_chat", "read_embeddings"]
@@ -36,16 +38,9 @@ def read_chat(answer: Answer) -> CompletionResponse:
     words = "".join(text(part.get("text")) for part in parts if part.get("type") == "text")
     thoughts = "".join(text(part.get("thinking")) for part in parts if part.get("type") == "thinking")
     reason = finish_reason(text(body.get("finish_reason")))
-    check_content(reason or "stop", content=bool(words or calls))
-    return CompletionResponse(
-        text=words,
-        reasoning=thoughts or text(message.get("tool_plan")),
-        tool_calls=calls,
-        usage=_usage(mapping(body.get("usage"))),
-        finish_reason="tool_calls" if calls and reason == "stop" else reason,
-        limits=read_limits(answer.headers, answer.now_wall),
-        raw=body,
-    )
+    thoughts = thoughts or text(message.get("tool_plan"))
+    usage = _usage(mapping(body.get("usage")))
+    return whole_answer(answer, body, words, reason, reasoning=thoughts, calls=calls, usage=usage)
 
 
 class ChatReader(ChunkReader):
@@ -99,15 +94,13 @@ def read_embeddings(answer: Answer, count: int) -> EmbeddingResponse:
         ProviderError: an error status, or an answer without exactly one vector for each input.
     """
     body = answer.json()
-    try:
-        rows = body["embeddings"]
-        vectors = tuple(tuple(map(float, row)) for row in (rows["float"] if isinstance(rows, dict) else rows))
-    except (KeyError, TypeError, ValueError):
-        raise answer.senseless("is no list of embeddings") from None
-    if len(vectors) != count:
-        raise answer.senseless(f"has {len(vectors)} embeddings for {count} inputs")
+    vectors = read_vectors(answer, count, lambda: _vectors(body["embeddings"]))
     usage = _usage({"billed_units": mapping(mapping(body.get("meta")).get("billed_units"))})
     return EmbeddingResponse(vectors, usage, limits=read_limits(answer.headers, answer.now_wall), raw=body)
+
+
+def _vectors(rows: Any) -> Any:
+    return rows["float"] if isinstance(rows, dict) else rows
 
 
 def _usage(usage: Mapping[str, Any]) -> TokenUsage | None:
@@ -121,4 +114,4 @@ def _usage(usage: Mapping[str, Any]) -> TokenUsage | None:
 
 def _whole(count: Any) -> int | None:
     """Cohere counts in floats."""
-    return int(count) if isinstance(count, int | float) and not isinstance(count, bool) and count >= 0 else None
+    return int(count) if is_number(count) and count >= 0 else None

@@ -15,6 +15,7 @@ from routerlab.providers.gemini_request import refused, write_chat, write_embedd
 from routerlab.providers.gemini_wire import CandidateReader, read_embeddings, read_whole
 from routerlab.providers.http_provider import HttpProvider
 from routerlab.providers.keys import Key
+from routerlab.providers.lists import model_rows
 from routerlab.providers.requests import Call, versioned
 
 __all__ = ["GeminiProvider"]
@@ -84,11 +85,7 @@ class GeminiProvider(HttpProvider):
         return Call("/models", query={"pageSize": "1000"})
 
     def _read_models(self, answer: Answer) -> list[ModelInfo]:
-        body = answer.json()
-        rows = body.get("models") if isinstance(body, dict) else None
-        if not isinstance(rows, list):
-            raise answer.senseless("is no list of models")
-        return [_model(row) for row in rows if isinstance(row, dict) and isinstance(row.get("name"), str)]
+        return [_model(row) for row in model_rows(answer, "models", "name")]
 
 
 def _path(model: str, method: str) -> str:

@@ -11,7 +11,8 @@ from typing import Any
 from routerlab.core.failures import Fault, ProviderError
 from routerlab.core.types import CompletionResponse, Delta, EmbeddingResponse, TokenUsage
 from routerlab.providers.answers import Answer, content_filtered, read_limits
-from routerlab.providers.reading import ChunkReader, check_content, finish_reason
+from routerlab.providers.lists import read_vectors
+from routerlab.providers.reading import ChunkReader, finish_reason, whole_answer
 from routerlab.providers.shapes import listed, mapping, new_call_id, text, tokens, tool_call
 
 __all__ = ["CandidateReader", "read_embeddings", "read_whole"]
@@ -52,17 +53,9 @@ def read_whole(answer: Answer) -> CompletionResponse:
     reason = _reason(word)
     if not (words or calls or reason):
         raise answer.senseless("has no candidates")
-    check_content(reason or "stop", content=bool(words or calls))
-    return CompletionResponse(
-        text=words,
-        reasoning=thoughts,
-        tool_calls=tuple(calls),
-        usage=_usage(counts),
-        finish_reason="tool_calls" if calls and reason in ("stop", None) else reason,
-        served_model=model or None,
-        limits=read_limits(answer.headers, answer.now_wall),
-        raw=body,
-    )
+    reason = reason or ("stop" if calls else None)
+    usage = _usage(counts)
+    return whole_answer(answer, body, words, reason, reasoning=thoughts, calls=calls, usage=usage, model=model)
 
 
 class CandidateReader(ChunkReader):
@@ -115,12 +108,7 @@ def read_embeddings(answer: Answer, count: int) -> EmbeddingResponse:
         ProviderError: an error status, or an answer without exactly one vector for each input.
     """
     body = answer.json()
-    try:
-        vectors = tuple(tuple(map(float, row["values"])) for row in body["embeddings"])
-    except (KeyError, TypeError, ValueError):
-        raise answer.senseless("is no list of embeddings") from None
-    if len(vectors) != count:
-        raise answer.senseless(f"has {len(vectors)} embeddings for {count} inputs")
+    vectors = read_vectors(answer, count, lambda: (row["values"] for row in body["embeddings"]))
     counts = mapping(body.get("usageMetadata"))
     prompt = tokens(counts, "promptTokenCount")
     usage = None if prompt is None else TokenUsage(prompt, 0, prompt)

@@ -16,10 +16,11 @@ from routerlab.core.types import (
     TokenUsage,
 )
 from routerlab.mixins.http_exchange import JSON_LINES
-from routerlab.providers.answers import Answer, read_limits
+from routerlab.providers.answers import Answer
 from routerlab.providers.http_provider import HttpProvider
+from routerlab.providers.lists import model_rows, read_vectors
 from routerlab.providers.messages import arguments_of, data_url, image_url, json_schema, parts_of, text_of, tool_names
-from routerlab.providers.reading import ChunkReader, check_content, finish_reason
+from routerlab.providers.reading import ChunkReader, finish_reason, whole_answer
 from routerlab.providers.requests import Call, Params, merge_params
 from routerlab.providers.shapes import arguments_text, listed, mapping, new_call_id, text, tokens, tool_call
 
@@ -96,23 +97,14 @@ class OllamaProvider(HttpProvider):
 
     def _read_embeddings(self, answer: Answer, count: int) -> EmbeddingResponse:
         body = answer.json()
-        try:
-            vectors = tuple(tuple(map(float, row)) for row in body["embeddings"])
-        except (KeyError, TypeError, ValueError):
-            raise answer.senseless("is no list of embeddings") from None
-        if len(vectors) != count:
-            raise answer.senseless(f"has {len(vectors)} embeddings for {count} inputs")
+        vectors = read_vectors(answer, count, lambda: body["embeddings"])
         return EmbeddingResponse(vectors, _usage(body), text(body.get("model")) or None, raw=body)
 
     def _models_call(self) -> Call:
         return Call("/api/tags")
 
     def _read_models(self, answer: Answer) -> list[ModelInfo]:
-        body = answer.json()
-        rows = body.get("models") if isinstance(body, dict) else None
-        if not isinstance(rows, list):
-            raise answer.senseless("is no list of models")
-        return [ModelInfo(row["name"]) for row in rows if isinstance(row, dict) and isinstance(row.get("name"), str)]
+        return [ModelInfo(row["name"]) for row in model_rows(answer, "models", "name")]
 
 
 class ChatReader(ChunkReader):
@@ -150,16 +142,9 @@ def _read_chat(answer: Answer) -> CompletionResponse:
     words = text(message.get("content"))
     reason = None if text(body.get("done_reason")) in _LOADED else finish_reason(text(body.get("done_reason")))
     reason = reason or ("stop" if body.get("done") else None)
-    check_content(reason or "stop", content=bool(words or calls))
-    return CompletionResponse(
-        text=words,
-        reasoning=text(message.get("thinking")),
-        tool_calls=calls,
-        usage=_usage(body),
-        finish_reason="tool_calls" if calls and reason == "stop" else reason,
-        served_model=text(body.get("model")) or None,
-        limits=read_limits(answer.headers, answer.now_wall),
-        raw=body,
+    thoughts = text(message.get("thinking"))
+    return whole_answer(
+        answer, body, words, reason, reasoning=thoughts, calls=calls, usage=_usage(body), model=body.get("model")
     )
 
 

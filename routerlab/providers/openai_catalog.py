@@ -8,6 +8,7 @@ from typing import Any
 
 from routerlab.core.types import EmbeddingResponse, ModelInfo, Price
 from routerlab.providers.answers import Answer, read_limits
+from routerlab.providers.lists import model_rows
 from routerlab.providers.openai_wire import read_usage
 
 __all__ = ["read_embeddings", "read_models"]
@@ -54,11 +55,7 @@ def read_models(answer: Answer) -> list[ModelInfo]:
     Raises:
         ProviderError: an error status, or an answer that is no list of models.
     """
-    body = answer.json()
-    rows = body.get("data") if isinstance(body, dict) else body
-    if not isinstance(rows, list):
-        raise answer.senseless("is no list of models")
-    return [_model(row) for row in rows if isinstance(row, dict) and isinstance(row.get("id"), str)]
+    return [_model(row) for row in model_rows(answer, "data", "id")]
 
 
 def _vector(value: Any) -> tuple[float, ...]:

@@ -1,18 +1,19 @@
-"""Streamed answers: what the readers of all formats promise, and what most of them share."""
+"""Answers, streamed and whole: what the readers of all formats promise, and what most of them share."""
 
 from __future__ import annotations
 
 import json
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from routerlab.core.failures import Fault, ProviderError
 from routerlab.core.sse import ServerSentEvent
-from routerlab.core.types import Delta, Limits, TokenUsage
-from routerlab.providers.answers import content_filtered, error_of, read_error
+from routerlab.core.types import CompletionResponse, Delta, Limits, TokenUsage, ToolCall
+from routerlab.providers.answers import Answer, content_filtered, error_of, read_error, read_limits
+from routerlab.providers.shapes import text
 
-__all__ = ["ChunkReader", "Reader", "check_content", "finish_reason", "parsed"]
+__all__ = ["ChunkReader", "Reader", "check_content", "finish_reason", "parsed", "whole_answer"]
 
 _decode = json.JSONDecoder().raw_decode
 
@@ -186,6 +187,47 @@ def check_content(reason: str, refusal: str = "", *, content: bool) -> None:
     if refusal or reason == "content_filter":
         raise content_filtered(refusal)
     raise ProviderError("the answer has neither text nor a tool call", fault=Fault.BAD_RESPONSE, status=200)
+
+
+def whole_answer(
+    answer: Answer,
+    body: Any,
+    words: str,
+    reason: str | None,
+    *,
+    reasoning: str = "",
+    calls: Sequence[ToolCall] = (),
+    usage: TokenUsage | None = None,
+    model: Any = None,
+    refusal: str = "",
+) -> CompletionResponse:
+    """A whole answer from what was read in it.
+
+    Args:
+        answer: as it came.
+        body: its JSON.
+        words: its text.
+        reason: from `finish_reason`; providers that call a tool may say ``stop`` all the same.
+        reasoning: the model's own thinking.
+        calls: whole tool calls.
+        usage: what was counted.
+        model: the name that the answer gives itself, where it is one.
+        refusal: the words with which the model declined.
+
+    Raises:
+        ProviderError: as `check_content`.
+    """
+    check_content(reason or "stop", refusal, content=bool(words or calls))
+    return CompletionResponse(
+        text=words,
+        reasoning=reasoning,
+        tool_calls=tuple(calls),
+        usage=usage,
+        finish_reason="tool_calls" if calls and reason == "stop" else reason,
+        served_model=text(model) or None,
+        limits=read_limits(answer.headers, answer.now_wall),
+        raw=body,
+    )
 
 
 def parsed(text: str) -> Any:

@@ -10,8 +10,8 @@ from typing import Any
 
 from routerlab.core.failures import ProviderError
 from routerlab.core.types import CompletionResponse, Delta, TokenUsage
-from routerlab.providers.answers import Answer, error_of, read_error, read_limits
-from routerlab.providers.reading import ChunkReader, check_content, finish_reason
+from routerlab.providers.answers import Answer, error_of, read_error
+from routerlab.providers.reading import ChunkReader, finish_reason, whole_answer
 from routerlab.providers.shapes import listed, mapping, text, tokens, tool_call
 
 __all__ = ["ResponseReader", "read_response"]
@@ -38,17 +38,16 @@ def read_response(answer: Answer) -> CompletionResponse:
         for item in items
         if item.get("type") == "function_call"
     )
-    reason = _reason(body)
-    check_content(reason, refusal, content=bool(words or calls))
-    return CompletionResponse(
-        text=words,
+    return whole_answer(
+        answer,
+        body,
+        words,
+        _reason(body),
         reasoning=reasoning,
-        tool_calls=calls,
+        calls=calls,
         usage=_usage(mapping(body.get("usage"))),
-        finish_reason="tool_calls" if calls and reason == "stop" else reason,
-        served_model=text(body.get("model")) or None,
-        limits=read_limits(answer.headers, answer.now_wall),
-        raw=body,
+        model=body.get("model"),
+        refusal=refusal,
     )
 
 

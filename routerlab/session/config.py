@@ -92,6 +92,8 @@ class LabConfig:
         drop_params: leave out parameters that a model does not take, in place of an error.
         seed: of every choice.
         secrets: what must never be shown; keys that a command prints join them.
+        written: all this as it was written, with its references as they stand.
+        dotenv: the file beside it whose variables count like the environment's.
     """
 
     providers: Mapping[str, ProviderConfig]
@@ -104,6 +106,8 @@ class LabConfig:
     drop_params: bool = False
     seed: int = 0
     secrets: Secrets = field(default_factory=Secrets, repr=False, compare=False)
+    written: Private = field(default_factory=Private, repr=False, compare=False)
+    dotenv: str = field(default=".env", repr=False, compare=False)
 
 
 def load_config(

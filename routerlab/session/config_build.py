@@ -67,7 +67,9 @@ def build(data: Any, environ: Mapping[str, str], *, dotenv: str) -> Built:
     if problems:
         return Built(problems=_without({*secrets, *resolved.values}, problems))
     plain = {key: getattr(shape, key) for key in ("store", "store_text", "max_records", "drop_params", "seed")}
-    config = LabConfig(providers, pools, owners, routing, **plain, secrets=secrets)
+    config = LabConfig(
+        providers, pools, owners, routing, **plain, secrets=secrets, written=Private(data), dotenv=dotenv
+    )
     return Built(config, literal_keys=literal_keys(data))
 
 

@@ -13,7 +13,7 @@ from routerlab.core.redact import Private
 from routerlab.mixins.files import FileSerializerMixin, SerializationFormat
 from routerlab.mixins.yaml_marks import Mark, duplicate_keys, place_of
 
-__all__ = ["environment", "read_dotenv", "read_yaml", "with_dotenv"]
+__all__ = ["environment", "read_dotenv", "read_yaml", "store_in", "with_dotenv"]
 
 _ASSIGNMENT = re.compile(r"\s*(?:export\s+)?([A-Za-z_]\w*)\s*=\s*(.*?)\s*\Z", re.ASCII)
 
@@ -32,6 +32,17 @@ def read_yaml(path: Path) -> Any:
     if problems:  # raised here, where no variable holds a line of the file
         raise ConfigurationError("\n".join(problems), problems)
     return data
+
+
+def store_in(path: Path) -> str | None:
+    """The store that a ``lab.yaml`` names, whether or not its keys are there; None: there is no such file, or no store.
+
+    Raises:
+        ConfigurationError: it is no YAML, or says a key twice.
+    """
+    data = read_yaml(path) if path.is_file() else None
+    store = data.get("store") if isinstance(data, dict) else None
+    return store if isinstance(store, str) and "${" not in store else None
 
 
 def _content(path: Path, problems: list[str]) -> Any:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from routerlab.core.checks import is_number
 from routerlab.core.strategies import STRATEGIES
 from routerlab.core.suggest import nearest
 from routerlab.mixins.config import ConfigValidatorMixin
@@ -39,7 +40,7 @@ def _seconds(value: Any) -> Any:
     """A number of seconds, or a text such as ``60s``, ``0.5s``, ``5m``."""
     if isinstance(value, str):
         return ConfigValidatorMixin()._validate_duration(value)  # noqa: SLF001 - documented name
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if not is_number(value):
         raise ValueError(f"expected a duration such as '60s', '5m' or a number of seconds, not {_words(value)}")
     return value
 

@@ -159,9 +159,8 @@ class LoopThread:
                 if job.done() and self.closed and not _is_cancelled():
                     raise LabClosedError(_CLOSED) from None
                 job.cancel()
+                mirror.add_done_callback(_seen)  # the cancellation is what the caller hears of
                 await asyncio.wait([mirror], timeout=_PATIENCE_S)
-                if mirror.done() and not mirror.cancelled():
-                    mirror.exception()  # seen: the cancellation is what the caller hears of
                 raise
 
     def is_current(self) -> bool:
@@ -225,6 +224,11 @@ def refuse_own_loop(loop: asyncio.AbstractEventLoop) -> None:
         return
     if running is loop:
         raise RouterLabError(_OWN_LOOP)
+
+
+def _seen(ended: asyncio.Future[Any]) -> None:
+    if not ended.cancelled():
+        ended.exception()
 
 
 def _is_cancelled() -> bool:

@@ -6,7 +6,6 @@ import threading
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
 from typing import Any
 
 from routerlab.core.errors import StoreError
@@ -162,13 +161,19 @@ class Recorder:
             return self._refused[table]
         return self._memory[table].evicted
 
-    def barrier(self) -> Future[None]:
-        """A future that is done once every row so far is on disk (at once without a store)."""
+    def keep(self) -> None:
+        """Make sure that every row so far outlives this process (nothing without a store).
+
+        Raises:
+            StoreError: it could not be written.
+        """
         if self.store is not None:
-            return self.store.barrier()
-        done: Future[None] = Future()
-        done.set_result(None)
-        return done
+            self.store.keep()
+
+    @property
+    def behind(self) -> bool:
+        """Whether the store is so far behind that it is time to bring no more rows for a moment."""
+        return self.store is not None and self.store.behind
 
     def forget(self, run_id: str) -> None:
         """Take a run out of the store, with all that belongs to it; what is in memory stays for this session.

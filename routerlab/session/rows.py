@@ -11,33 +11,36 @@ combination of types and then only carried out.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import isnan
 from operator import itemgetter
 from typing import Any, NamedTuple
 
 from routerlab.session.tables import Column, ColumnType, Table
 
-__all__ = ["RowMaker", "decoded", "encodable"]
+__all__ = ["RowMaker", "decoded", "encodable", "records"]
 
 _as_json = json.JSONEncoder(ensure_ascii=False, default=str).encode
 _PLANS_MAX = 4096  # forgotten beyond that: a table has a few dozen in practice
 _INT_MAX, _SMALL_MAX = 2**63 - 1, 2**31 - 1
 _FREE: tuple[ColumnType, ...] = ("text", "json")
+_LOOKS: dict[tuple[ColumnType, type], str] = {  # whether a value of this type is good as it is; others never are
+    ("id", str): "{0}.isascii()",
+    ("name", str): "{0}.isascii()",
+    ("int", int): f"-{_INT_MAX} <= {{0}} <= {_INT_MAX}",
+    ("small", int): f"-{_SMALL_MAX} <= {{0}} <= {_SMALL_MAX}",
+}
 
 
 class _Plan(NamedTuple):
-    """What is to be done with a row, by the places of its columns.
+    """What is to be done with a row.
 
     Attributes:
-        words: strings that need a look: they must be encodable.
-        counts, smalls: whole numbers that need a look: they must fit into 64 or 32 bits.
-        steps: what turns another value into the one to keep.
+        fine: whether the row is good as it is: strings that can be encoded, whole numbers that fit.
+        steps: by the places of columns, what makes of a value the one to keep.
     """
 
-    words: tuple[int, ...]
-    counts: tuple[int, ...]
-    smalls: tuple[int, ...]
+    fine: Callable[[tuple[Any, ...]], bool]
     steps: tuple[tuple[int, Callable[[Any], Any]], ...]
 
 
@@ -102,14 +105,9 @@ class RowMaker:
         """
         kinds = tuple(map(type, values))
         plan = self._plans.get(kinds) or self._plan(kinds)
+        if plan.fine(values):
+            return values
         made = list(values)
-        for place in plan.words:
-            if not made[place].isascii():
-                made[place] = encodable(made[place])
-        for place in plan.counts:
-            _fitting(made[place], _INT_MAX)
-        for place in plan.smalls:
-            _fitting(made[place], _SMALL_MAX)
         for place, step in plan.steps:
             made[place] = step(made[place])
         return tuple(made)
@@ -149,21 +147,17 @@ class RowMaker:
         return encodable(value if self._redact is None else self._redact(value))
 
     def _plan(self, kinds: tuple[type, ...]) -> _Plan:
-        words, counts, smalls, steps = [], [], [], []
+        looks: list[str] = []
+        steps: list[tuple[int, Callable[[Any], Any]]] = []
         for place, (column, kind) in enumerate(zip(self._table.columns, kinds, strict=True)):
-            if kind is type(None) or column.type in _FREE:
+            if kind is type(None) or column.type in _FREE or (step := self._step(column, kind)) is None:
                 continue
-            if kind is str and column.type in ("id", "name"):
-                words.append(place)
-            elif kind is int and column.type == "int":
-                counts.append(place)
-            elif kind is int and column.type == "small":
-                smalls.append(place)
-            elif (step := self._step(column, kind)) is not None:
-                steps.append((place, step))
+            steps.append((place, step))
+            looks.append(_LOOKS.get((column.type, kind), "False").format(f"row[{place}]"))
         if len(self._plans) >= _PLANS_MAX:
             self._plans.clear()
-        plan = self._plans[kinds] = _Plan(tuple(words), tuple(counts), tuple(smalls), tuple(steps))
+        fine: Callable[[tuple[Any, ...]], bool] = eval(f"lambda row: {' and '.join(looks) or True}")  # noqa: S307 - ours
+        plan = self._plans[kinds] = _Plan(fine, tuple(steps))
         return plan
 
     def _step(self, column: Column, kind: type) -> Callable[[Any], Any] | None:
@@ -217,6 +211,11 @@ def decoded(column: Column, values: Iterable[Any]) -> list[Any]:
     if column.type in ("float", "time"):
         return [None if value is None or isnan(value) else value for value in values]
     return list(values)
+
+
+def records(columns: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
+    """Columns as rows."""
+    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 
 
 def _fitting(number: int, most: int) -> int:

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import secrets
 import threading
 import time
 import warnings
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
 from typing import Any, TypeVar
 
-from routerlab.core.capabilities import CapabilityTree, held_nearby
 from routerlab.core.decisions import Decision, Pool, decide
 from routerlab.core.errors import ConfigurationError, StoreError
-from routerlab.core.health import Health, HealthEvent, LatencyTarget, ModelSettings
+from routerlab.core.health import Health, HealthEvent
 from routerlab.core.redact import Redactor
-from routerlab.core.strategies import Priority, make_strategy
 from routerlab.core.suggest import nearest
 from routerlab.core.types import CompletionRequest, EmbeddingRequest, ModelSnapshot, TokenUsage
 from routerlab.providers.base import ProviderConnector
@@ -26,17 +23,34 @@ from routerlab.session.driver import Call, Sink
 from routerlab.session.journal import decision_row, event_row
 from routerlab.session.kinds import load_kind
 from routerlab.session.loop import Job, LoopThread
+from routerlab.session.model_settings import model_settings
 from routerlab.session.needs import needs_of
 from routerlab.session.pipe import Pipe
-from routerlab.session.prices import cost_usd, list_model
+from routerlab.session.prices import cost_usd
 from routerlab.session.recorder import Recorder
 from routerlab.session.results import AttemptRecord, CallResult, CallSpec
+from routerlab.session.serving import Serving
 
 __all__ = ["Session", "StreamCall"]
 
 T = TypeVar("T")
 
 _CLOSE_S = 5.0  # for all connectors together
+
+
+_BLOCK_BITS = 16
+
+
+def _call_ids() -> Iterator[str]:
+    """Names of calls, 64 bits in hex: chance, then a number that grows.
+
+    A store finds the place of a name that follows the last one at once, while names by chance alone touch a page of
+    each index for every call.
+    """
+    while True:
+        block = secrets.randbits(64 - _BLOCK_BITS) << _BLOCK_BITS
+        for number in range(1 << _BLOCK_BITS):
+            yield f"{block | number:016x}"
 
 
 class StreamCall:
@@ -62,20 +76,9 @@ class Session:
     def __init__(self, config: LabConfig, recorder: Recorder) -> None:
         self.config = config
         self.recorder = recorder
-        self.tree = CapabilityTree()
-        self.models: dict[str, tuple[str, ...]] = {
-            f"{provider.name}/{name}": model.capabilities
-            for provider in config.providers.values()
-            for name, model in provider.models.items()
-        }
-        for capability in {capability for names in self.models.values() for capability in names}:
-            self.tree.add(capability)
-        self.pools = {
-            name: Pool(name, pool.capability, pool.models, make_strategy(pool.strategy, pool.options), pool.policy)
-            for name, pool in config.pools.items()
-        }
-        self._ids = random.Random(secrets.randbits(256))  # of calls: names, no secrets, so chance of our own will do
-        self._serving: dict[str, Pool] = {}  # by capability
+        self._serving = Serving(config)
+        self.models, self.pools, self.tree = self._serving.models, self._serving.pools, self._serving.tree
+        self._ids = _call_ids()
         self._closing = threading.Lock()
         self._not_closed: list[str] = []  # providers, to be told of
         self.connectors: dict[str, ProviderConnector] = {}
@@ -85,7 +88,7 @@ class Session:
         except BaseException:
             self.loop.stop(self._let_go)
             raise
-        self.health = Health(self._settings())
+        self.health = Health(model_settings(config, self.connectors))
         self.desk = Desk(
             health=self.health,
             connectors=self.connectors,
@@ -141,7 +144,7 @@ class Session:
         return decision_row(self.loop.run(look()), None)
 
     def _request(self, spec: CallSpec) -> CompletionRequest | EmbeddingRequest:
-        call_id = f"{self._ids.getrandbits(64):016x}"
+        call_id = next(self._ids)
         if spec.inputs:
             return EmbeddingRequest(call_id, "", spec.inputs, spec.params, spec.deadline_s, capability=spec.capability)
         needs = needs_of(spec, drop_params=self.config.drop_params)
@@ -149,62 +152,9 @@ class Session:
             call_id, spec.capability, "", spec.messages, spec.params, spec.stream, needs, spec.deadline_s
         )
 
-    # -- pools -----------------------------------------------------------------------------------------------------
-
     def pool_for(self, spec: CallSpec) -> tuple[Pool, bool]:
-        """The pool that serves a call, and whether the caller pinned it to one model.
-
-        Raises:
-            ConfigurationError: no model or pool has this name, or none serves the capability.
-        """
-        if spec.model is not None:
-            return self._pinned(spec.model), True
-        if spec.pool is not None:
-            if spec.pool not in self.pools:
-                raise ConfigurationError(f"there is no pool {spec.pool!r}{nearest(spec.pool, self.pools)}")
-            return self._fitting(self.pools[spec.pool], spec.capability), False
-        pool = self._serving.get(spec.capability)
-        if pool is None:  # neither pools nor models change while a lab lives
-            found = self._declared(spec.capability) or self._all(spec.capability)
-            pool = self._serving.setdefault(spec.capability, found)
-        return pool, False
-
-    def _pinned(self, model: str) -> Pool:
-        """A pool of one, with the retries and clocks of the first declared pool that holds the model."""
-        if model not in self.models:
-            raise ConfigurationError(f"there is no model {model!r}{nearest(model, self.models)}")
-        owner = self.config.model_owner.get(model)
-        policy = self.pools[owner].policy if owner else self.config.routing.policy
-        return Pool(model, "", (model,), Priority(), policy)
-
-    def _fitting(self, pool: Pool, capability: str) -> Pool:
-        """A pool that the caller chose, unless it is for something else."""
-        if self._related(pool.capability, capability):
-            return pool
-        others = [f"{name!r}" for name, other in self.pools.items() if self._related(other.capability, capability)]
-        there = f"; for that there is {' and '.join(others)}" if others else ""
-        raise ConfigurationError(f"pool {pool.name!r} is for {pool.capability!r}, not {capability!r}{there}")
-
-    def _related(self, target: str, capability: str) -> bool:
-        return self.tree.covers(target, capability) or self.tree.covers(capability, target)
-
-    def _declared(self, capability: str) -> Pool | None:
-        """The declared pool that a verb uses: the default one, else the first."""
-        serving = [pool for pool in self.config.pools.values() if self._related(pool.capability, capability)]
-        chosen = next((pool for pool in serving if pool.default), serving[0] if serving else None)
-        return self.pools[chosen.name] if chosen else None
-
-    def _all(self, capability: str) -> Pool:
-        """Where no pool is declared: all models with the capability."""
-        models = [model for model, names in self.models.items() if self.tree.serves(capability, names)]
-        if not models:
-            raise ConfigurationError(
-                f"no model of this lab serves {capability!r}{held_nearby(self.tree, capability, self.models)}: "
-                "declare a pool, or give a model that capability"
-            )
-        routing = self.config.routing
-        strategy = make_strategy(routing.strategy, routing.options)
-        return Pool(capability.rpartition(".")[2], capability, models, strategy, routing.policy)
+        """The pool that serves a call, and whether the caller pinned it to one model; see `Serving.pool_for`."""
+        return self._serving.pool_for(spec)
 
     # -- health ----------------------------------------------------------------------------------------------------
 
@@ -266,28 +216,6 @@ class Session:
                 warnings.warn(f"{error}; records are kept in memory only", RuntimeWarning, stacklevel=2)
         except (TypeError, OverflowError) as error:
             warnings.warn(f"a record is incomplete: {error}", RuntimeWarning, stacklevel=2)
-
-    def _settings(self) -> list[ModelSettings]:
-        """Breaker and latency target come from the first declared pool that holds a model, else from ``routing``."""
-        targets: dict[str, LatencyTarget] = {}
-        settings = []
-        for provider in self.config.providers.values():
-            for name, model in provider.models.items():
-                full = f"{provider.name}/{name}"
-                owner = self.config.model_owner.get(full)
-                pool = self.config.pools[owner] if owner else self.config.routing
-                fixed = None if pool.latency_target == "auto" else pool.latency_target
-                target = targets.setdefault(owner or "", LatencyTarget(fixed))
-                known = list_model(provider, name)
-                window, features = known.context_window, model.features
-                connector = self.connectors[provider.name]
-                prefill = connector.takes_prefill(name) if features is None else "prefill" in features
-                settings.append(
-                    ModelSettings(
-                        full, provider.name, pool.breaker, target, known.price, window, features, prefill=prefill
-                    )
-                )
-        return settings
 
     def _cost_usd(self, model: str, usage: TokenUsage | None) -> float | None:
         provider, _, name = model.partition("/")

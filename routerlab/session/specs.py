@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from routerlab.core.capabilities import CHAT, EMBEDDING
+from routerlab.core.checks import is_number
 from routerlab.core.errors import ConfigurationError
 from routerlab.core.types import Message
 from routerlab.mixins.config import ConfigValidatorMixin
@@ -49,20 +50,18 @@ def embed_spec(texts: str | Sequence[str], options: Mapping[str, Any]) -> CallSp
     return CallSpec(inputs=inputs, capability=EMBEDDING, purpose="embed", **_way(params), params=params)
 
 
-def limit_s(deadline: Any) -> float | None:
-    """A limit for a whole call in seconds: a number, or a text such as ``"30s"``; None: none."""
-    seconds = deadline
-    if isinstance(deadline, str):
+def limit_s(limit: Any, name: str = "deadline") -> float | None:
+    """A limit in seconds, by default that of a whole call: a number, or a text such as ``"30s"``; None: none."""
+    seconds = limit
+    if isinstance(limit, str):
         try:
-            seconds = ConfigValidatorMixin()._validate_duration(deadline)  # noqa: SLF001 - documented name
+            seconds = ConfigValidatorMixin()._validate_duration(limit)  # noqa: SLF001 - documented name
         except ValueError as error:
-            raise ConfigurationError(f"deadline: {error}") from None
+            raise ConfigurationError(f"{name}: {error}") from None
     if seconds is None:
         return None
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
-        raise ConfigurationError(
-            f"deadline: expected a positive number of seconds or a text like '30s', not {deadline!r}"
-        )
+    if not is_number(seconds) or not 0 < seconds < math.inf:
+        raise ConfigurationError(f"{name}: expected a positive number of seconds or a text like '30s', not {limit!r}")
     return float(seconds)
 
 

@@ -6,27 +6,39 @@ import os
 import sqlite3
 import time
 import warnings
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from functools import cache
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from routerlab.core.errors import StoreError
-from routerlab.session.tables import TABLES, Table
+from routerlab.session.store_spool import SPOOLS
+from routerlab.session.tables import TABLES, Column, Row, Table
 
 __all__ = [
     "APPLICATION_ID",
+    "FORGET",
     "SCHEMA_VERSION",
-    "forget_sql",
-    "insert_sql",
+    "columns_of",
     "open_file",
     "refuse_foreign",
     "set_journal",
+    "write_rows",
 ]
 
-SCHEMA_VERSION = 1
+FORGET = "-run"
+"""Put in place of a table, with a run's id as the row: deletes the run."""
+
+SCHEMA_VERSION = 4  # 2: the reasons in `scores`; 3: the notes in `runs`; 4: the number of rows written in `lease`
 APPLICATION_ID = 0x524C4142  # "RLAB", so that another program's database is never written to
 _BUSY_S = 10.0
 _CHECKED_BYTES = 64 * 2**20  # a whole check reads the whole file
-_SIDE_FILES = ("-wal", "-shm", "-journal")
+_TOGETHER = (128, 64, 32, 16, 8, 4, 2, 1)  # rows of a statement: few sizes, so that SQLite keeps them prepared
+_STATEMENTS = 128  # that it keeps
+_WAL_PAGES = 4000  # 16 MB: indices of many rows touch the same pages again and again, and each is copied back once
+_SIDE_FILES = ("-wal", "-shm", "-journal", *SPOOLS)
 _AFFINITY = {"int": "INTEGER", "small": "INTEGER", "bool": "INTEGER", "float": "REAL", "time": "REAL"}
 
 
@@ -67,18 +79,53 @@ def refuse_foreign(connection: sqlite3.Connection, path: Path, *, empty_is_fine:
         )
 
 
-def insert_sql(table: Table) -> str:
-    """The statement that writes one row, in the place of an earlier one where the table says so."""
+def write_rows(connection: sqlite3.Connection, rows: Iterable[Row]) -> None:
+    """Write rows of any tables, those of one table in their order; the caller has begun a transaction.
+
+    Raises:
+        sqlite3.Error: they could not be written.
+    """
+    groups: dict[str, list[tuple[Any, ...]]] = {}
+    for table, values in rows:
+        groups.setdefault(table, []).append(values)
+    for table, group in groups.items():
+        if table == FORGET:
+            for sql in _forget_sql():
+                connection.executemany(sql, group)
+        else:
+            _insert(connection, table, group)
+
+
+def _insert(connection: sqlite3.Connection, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Many rows in one statement: each statement hands the interpreter lock over and takes it back."""
+    start = 0
+    for size in _TOGETHER:
+        while len(rows) - start >= size:
+            values = tuple(chain.from_iterable(rows[start : start + size]))
+            connection.execute(_insert_sql(table, size), values)
+            start += size
+
+
+@cache
+def _insert_sql(name: str, rows: int) -> str:
+    """The statement that writes so many rows, in the place of earlier ones where the table says so."""
+    table = TABLES[name]
     names = ", ".join(map(_quoted, table.names))
-    marks = ", ".join("?" * len(table.columns))
-    sql = f"INSERT INTO {table.name} ({names}) VALUES ({marks})"  # noqa: S608 - our own names
+    marks = ", ".join([f"({', '.join('?' * len(table.columns))})"] * rows)
+    sql = f"INSERT INTO {name} ({names}) VALUES {marks}"  # noqa: S608 - our own names
     if table.replaces:
         updates = ", ".join(f"{_quoted(name)} = excluded.{_quoted(name)}" for name in table.names)
         sql += f" ON CONFLICT ({', '.join(map(_quoted, table.key))}) DO UPDATE SET {updates}"
     return sql
 
 
-def forget_sql() -> list[str]:
+def columns_of(connection: sqlite3.Connection, table: str) -> set[str]:
+    """The names of the columns that a table of this file has."""
+    return {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}
+
+
+@cache
+def _forget_sql() -> list[str]:
     """The statements that delete a run, given its id: what hangs on its calls first."""
     of_calls = "call_id IN (SELECT call_id FROM calls WHERE run_id = ?)"
     own = [name for name, table in TABLES.items() if "run_id" in table.names]
@@ -95,12 +142,15 @@ def set_journal(connection: sqlite3.Connection, path: Path) -> None:
     mode = connection.execute(f"PRAGMA journal_mode = {wanted}").fetchone()[0]
     # WAL survives a crash of the process either way; NORMAL spares a sync per commit.
     connection.execute(f"PRAGMA synchronous = {'NORMAL' if mode == 'wal' else 'FULL'}")
+    connection.execute(f"PRAGMA wal_autocheckpoint = {_WAL_PAGES}")
 
 
 def _opened(path: Path) -> sqlite3.Connection:
     _make(path)
     # Handed over to the writer thread once it is ready: one thread at a time.
-    connection = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
+    connection = sqlite3.connect(
+        path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False, cached_statements=_STATEMENTS
+    )
     try:
         refuse_foreign(connection, path, empty_is_fine=True)
         _make_tables(connection)
@@ -130,17 +180,22 @@ def _make_tables(connection: sqlite3.Connection) -> None:
     for table in TABLES.values():
         for statement in _ddl(table):
             connection.execute(statement)
+        for column in table.columns:
+            if column.name not in columns_of(connection, table.name):
+                connection.execute(f"ALTER TABLE {table.name} ADD COLUMN {_definition(column)}")
     connection.execute(
         "CREATE TABLE IF NOT EXISTS lease (id INTEGER PRIMARY KEY CHECK (id = 1), token TEXT, pid INTEGER, host TEXT, "
-        "heartbeat REAL)"
+        "heartbeat REAL, written INTEGER NOT NULL DEFAULT 0)"
     )
+    if "written" not in columns_of(connection, "lease"):
+        connection.execute("ALTER TABLE lease ADD COLUMN written INTEGER NOT NULL DEFAULT 0")
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     connection.execute("COMMIT")
 
 
 def _ddl(table: Table) -> list[str]:
-    columns = ", ".join(f"{_quoted(column.name)} {_AFFINITY.get(column.type, 'TEXT')}" for column in table.columns)
+    columns = ", ".join(map(_definition, table.columns))
     statements = [f"CREATE TABLE IF NOT EXISTS {table.name} ({columns})"]
     if table.replaces:
         key = ", ".join(map(_quoted, table.key))
@@ -150,6 +205,10 @@ def _ddl(table: Table) -> list[str]:
             index = f"{table.name}_{name} ON {table.name} ({name}) WHERE {name} IS NOT NULL"
             statements.append(f"CREATE INDEX IF NOT EXISTS {index}")
     return statements
+
+
+def _definition(column: Column) -> str:
+    return f"{_quoted(column.name)} {_AFFINITY.get(column.type, 'TEXT')}"
 
 
 def _check(connection: sqlite3.Connection, path: Path) -> None:

@@ -1,4 +1,7 @@
-"""One writer at a time: a row in the database that says who it is, and that he is alive."""
+"""One writer at a time: a row in the database that says who it is, and that he is alive.
+
+Runs are at work in the writer alone: those that a file without a living writer calls running were interrupted.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,46 @@ import socket
 import sqlite3
 import time
 import uuid
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from routerlab.core.errors import LeaseLostError, StoreInUseError
 
-__all__ = ["HEARTBEAT_S", "STALE_S", "Lease"]
+__all__ = ["HEARTBEAT_S", "INTERRUPTED", "STALE_S", "Holder", "Lease", "holder_died", "holder_of"]
 
 HEARTBEAT_S = 5.0
 STALE_S = 15.0
+INTERRUPTED = "interrupted"
+"""The status of a run whose process ended without a word."""
+
+_HOLDER = "SELECT pid, host, heartbeat FROM lease"
+
+
+class Holder(NamedTuple):
+    """The process that writes to a store: who it is, and the time of its latest sign of life (epoch seconds)."""
+
+    pid: int
+    host: str
+    heartbeat: float
+
+
+def holder_of(connection: sqlite3.Connection) -> Holder | None:
+    """Who writes to a store now; None: nobody that is alive."""
+    found = connection.execute(_HOLDER).fetchone()
+    if found is None:
+        return None
+    holder = Holder(*found)
+    here, now = socket.gethostname(), time.time()
+    if (holder.pid, holder.host) == (os.getpid(), here):  # this very process: it knows that it lives
+        return holder if abs(now - holder.heartbeat) <= STALE_S else None
+    return holder if _alive(*holder, here=here, now=now) else None
+
+
+def holder_died(connection: sqlite3.Connection) -> bool:
+    """Whether the process that wrote to a store is surely gone, and has not given its lease back."""
+    found = connection.execute(_HOLDER).fetchone()
+    return found is not None and found[1] == socket.gethostname() and _gone(found[0])
 
 
 class Lease:
@@ -27,10 +62,14 @@ class Lease:
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self._connection = connection
         self._path = path
-        self._token = uuid.uuid4().hex
+        self.token = uuid.uuid4().hex
 
-    def acquire(self) -> None:
-        """Take it.
+    def acquire(self, inherit: Callable[[str, int], None]) -> None:
+        """Take it, and say of the runs that its last holder has left at work that they were interrupted.
+
+        Args:
+            inherit: writes, in the same transaction, what a holder who died had yet to write; it is given his token
+                and the number of rows that he had written.
 
         Raises:
             StoreInUseError: a living process has it.
@@ -38,42 +77,54 @@ class Lease:
         host, now = socket.gethostname(), time.time()
         self._connection.execute("BEGIN IMMEDIATE")
         try:
-            holder = self._connection.execute("SELECT pid, host, heartbeat FROM lease").fetchone()
+            holder = self._connection.execute(_HOLDER).fetchone()
             if holder is not None and _alive(*holder, here=host, now=now):
                 raise StoreInUseError(self._path, holder[0], holder[1])
-            row = (self._token, os.getpid(), host, now)
-            self._connection.execute("INSERT OR REPLACE INTO lease VALUES (1, ?, ?, ?, ?)", row)
+            if holder is not None:
+                inherit(*self._connection.execute("SELECT token, written FROM lease").fetchone())
+            row = (self.token, os.getpid(), host, now)
+            self._connection.execute("INSERT OR REPLACE INTO lease VALUES (1, ?, ?, ?, ?, 0)", row)
+            self._connection.execute("UPDATE runs SET status = ? WHERE status = 'running'", (INTERRUPTED,))
             self._connection.execute("COMMIT")
         finally:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
 
-    def renew(self) -> None:
+    def renew(self, written: int) -> None:
         """Give a sign of life.
+
+        Args:
+            written: the number of rows that this holder has written once the transaction is committed.
 
         Raises:
             LeaseLostError: somebody else has it.
         """
-        sql = "UPDATE lease SET heartbeat = ? WHERE token = ?"
-        if self._connection.execute(sql, (time.time(), self._token)).rowcount == 0:
+        sql = "UPDATE lease SET heartbeat = ?, written = ? WHERE token = ?"
+        if self._connection.execute(sql, (time.time(), written, self.token)).rowcount == 0:
             raise LeaseLostError(f"another process has taken over {self._path}: open the lab again to go on")
 
     def release(self) -> None:
         """Give it back."""
-        self._connection.execute("DELETE FROM lease WHERE token = ?", (self._token,))
+        self._connection.execute("DELETE FROM lease WHERE token = ?", (self.token,))
 
 
 def _alive(pid: int, host: str, heartbeat: float, *, here: str, now: float) -> bool:
     if abs(now - heartbeat) > STALE_S:  # either way: the wall clock may jump
         return False
-    if host != here or os.name != "posix":
+    if host != here:
         return True
-    if pid == os.getpid():  # this process has no writer for it: a namesake from before a restart of the container
+    # this process has no writer for it: a namesake from before a restart of the container
+    return pid != os.getpid() and not _gone(pid)
+
+
+def _gone(pid: int) -> bool:
+    """Whether there is surely no such process here."""
+    if os.name != "posix":
         return False
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
-        return False
-    except PermissionError:
         return True
-    return True
+    except PermissionError:  # it is somebody else's
+        pass
+    return False

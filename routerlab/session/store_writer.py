@@ -1,9 +1,13 @@
 """The one thread that writes to a store: rows go into a bounded queue and are committed in groups.
 
-What was put is in the queue until its commit has returned. When a commit fails (a full disk), the rows stay there, who
-waits for them hears the error, new rows are refused with it, and the thread tries again until there is room. The rows
-that say how a run ended are small and few: they are taken all the same, and tried alone where the rest does not fit, so
-that no file says of a run that a full disk ended that it is still running.
+What was put is in the queue until its commit has returned; what must outlive the process before that is kept in the
+spool as well (`Writer.keep`). When a commit fails (a full disk), the rows stay in the queue, who waits for them hears
+the error, new rows are refused with it, and the thread tries again until there is room. The rows that say how a run
+ended are small and few: they are taken all the same, and tried alone where the rest does not fit, so that no file says
+of a run that a full disk ended that it is still running.
+
+Rows are put without a lock, because appending to a list needs none: only who finds the thread asleep, or no room, goes
+through the lock.
 """
 
 from __future__ import annotations
@@ -14,34 +18,27 @@ import sqlite3
 import threading
 import time
 import warnings
-from collections import deque
-from concurrent.futures import Future
+from collections.abc import Iterable
 from contextlib import suppress
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from routerlab.core.errors import LeaseLostError, StoreError
-from routerlab.session.store_file import forget_sql, insert_sql, open_file, set_journal
+from routerlab.session.store_file import open_file, set_journal, write_rows
 from routerlab.session.store_lease import HEARTBEAT_S, Lease
-from routerlab.session.tables import TABLES
+from routerlab.session.store_spool import Spool, spooled
+from routerlab.session.tables import Row
 
-__all__ = ["FORGET", "Writer"]
+__all__ = ["Writer", "flush_writer"]
 
-FORGET = "-run"
-"""Put in place of a table, with a run's id as the row: deletes the run."""
-
-_GROUP_S = 0.05
-_GROUP_ROWS = 500
-_BATCH_MAX = 5_000
-_QUEUE_MAX = 10_000
+_GROUP_S = 0.25  # what must not be lost is in the spool; large groups take less of the processor
+_GROUP_ROWS = 3_000  # are enough for a group, too
+_QUEUE_MAX = 20_000
 _RETRY_S = 1.0
 _URGENT = "runs"  # a later row replaces an earlier one, so that writing one twice is harmless
 
 _writers: dict[Path, Writer] = {}
 _writers_lock = threading.Lock()
-_INSERTS = {name: insert_sql(table) for name, table in TABLES.items()}
-_FORGETS = forget_sql()
 
 
 class Writer:
@@ -53,18 +50,19 @@ class Writer:
         self._connection = open_file(path)
         self._lease = Lease(self._connection, path)
         try:
-            self._lease.acquire()
+            self._lease.acquire(self._inherit)
             set_journal(self._connection, path)
+            self._spool = Spool(path, self._lease.token)
         except BaseException as error:
             self._connection.close()
-            if isinstance(error, sqlite3.Error):
+            if isinstance(error, sqlite3.Error | OSError):
                 raise StoreError(f"cannot open the store {path}: {error}") from error
             raise
         self._changed = threading.Condition()
-        self._queue: deque[tuple[str, tuple[Any, ...]]] = deque()
-        self._barriers: deque[tuple[int, Future[None]]] = deque()
-        self._put = 0  # rows ever put
-        self._done = 0  # rows committed
+        self._queue: list[Row] = []
+        self._done = 0  # rows committed; those of the queue come after them
+        self._kept = 0  # rows in the spool, or committed
+        self._asleep = False  # the thread waits for a row
         self._tries = 0  # commits tried
         self._hurry = False  # somebody waits in `flush`
         self._stopping = False
@@ -105,18 +103,49 @@ class Writer:
             StoreError: the row was not taken: the writer fails (a run's own row is taken), has ended, or does not keep
                 up.
         """
-        with self._changed:
-            if table != _URGENT or self.ended:
-                self._refuse()
-            if len(self._queue) >= _QUEUE_MAX and table != _URGENT:
-                self._changed.wait_for(lambda: len(self._queue) < _QUEUE_MAX or self._failing, timeout)
-                self._refuse()
-                if len(self._queue) >= _QUEUE_MAX:
-                    raise StoreError(f"the store {self._path} has not kept up for {timeout:g} s: is its disk stuck?")
-            self._queue.append((table, values))
-            self._put += 1
-            if len(self._queue) in (1, _GROUP_ROWS):
+        if self.ended or (self._error is not None and table != _URGENT):
+            self._refuse()
+        if len(self._queue) >= _QUEUE_MAX and table != _URGENT:
+            self._wait_for_room(timeout)
+        self._queue.append((table, values))
+        if self._asleep:
+            with self._changed:
                 self._changed.notify_all()
+
+    def _wait_for_room(self, timeout: float) -> None:
+        with self._changed:
+            self._hurry = True
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: len(self._queue) < _QUEUE_MAX or self._failing, timeout)
+        self._refuse()
+        if len(self._queue) >= _QUEUE_MAX:
+            raise StoreError(f"the store {self._path} has not kept up for {timeout:g} s: is its disk stuck?")
+
+    def keep(self) -> None:
+        """Make sure that everything put before outlives this process: it is in the spool, or committed.
+
+        Raises:
+            StoreError: it could not be written.
+        """
+        with self._changed:
+            first = max(self._kept, self._done)
+            rows = self._queue[first - self._done :]
+            if not rows:
+                return
+            if self.ended:
+                raise self._failure()
+            try:
+                self._spool.write(first, rows)
+            except OSError as error:
+                raise StoreError(f"cannot write to the store {self._path}: {error}") from error
+            self._kept = first + len(rows)
+            if len(self._queue) >= _GROUP_ROWS:
+                self._changed.notify_all()
+
+    @property
+    def behind(self) -> bool:
+        """Whether so many rows wait to be committed that it is time to bring no more."""
+        return len(self._queue) > _QUEUE_MAX // 2
 
     def flush(self, timeout: float | None) -> None:
         """Wait until everything that was put before is committed.
@@ -125,7 +154,7 @@ class Writer:
             StoreError: it was not, because the writer fails or `timeout` seconds were too short.
         """
         with self._changed:
-            target, tries = self._put, self._tries
+            target, tries = self._done + len(self._queue), self._tries
             if self._done >= target:
                 return
             self._hurry = True
@@ -137,20 +166,6 @@ class Writer:
             if self._done < target:
                 self._refuse()
                 raise StoreError(f"the store {self._path} has not written everything within {timeout:g} s")
-
-    def barrier(self) -> Future[None]:
-        """A future that is done once everything put before is committed; it fails when a commit fails."""
-        future: Future[None] = Future()
-        with self._changed:
-            if self._done >= self._put:
-                future.set_result(None)
-            elif self.ended:
-                future.set_exception(self._failure())
-            else:
-                self._barriers.append((self._put, future))
-                self._hurry = True  # a worker of a run waits for it
-                self._changed.notify_all()
-        return future
 
     def stop(self) -> None:
         """Write what is queued and end the thread, whoever still uses it.
@@ -176,6 +191,10 @@ class Writer:
     def _failing(self) -> bool:
         return self.ended or self._error is not None
 
+    @property
+    def _pressed(self) -> bool:
+        return self._hurry or self._stopping or len(self._queue) >= _GROUP_ROWS
+
     def _refuse(self) -> None:
         if self._failing:
             raise self._failure() from self._error
@@ -193,15 +212,20 @@ class Writer:
                 pass
             if not self._failing:
                 self._lease.release()
+                self._spool.close(remove=True)
                 self._settle()
         except Exception as error:  # noqa: BLE001 - whatever it is, it is kept and raised to everybody who puts or waits
             self._fail(error)
         finally:
             with self._changed:
                 self.ended = True
-                self._fail_barriers()
                 self._changed.notify_all()
+                self._spool.close()
             self._connection.close()
+
+    def _inherit(self, token: str, written: int) -> None:
+        """Write what a writer that died had kept and not committed."""
+        write_rows(self._connection, spooled(self._path, token, written))
 
     def _settle(self) -> None:
         """Leave one plain file, without WAL, that can be copied or read in a read-only folder."""
@@ -217,7 +241,7 @@ class Writer:
         if not batch and time.monotonic() - self._beat < HEARTBEAT_S:
             return True
         try:
-            self._commit(batch)
+            self._commit(batch, self._done + len(batch))
         except (sqlite3.Error, OSError) as error:
             self._fail(error)
             self._commit_urgent()
@@ -230,26 +254,22 @@ class Writer:
         self._succeed(len(batch))
         return True
 
-    def _next_group(self) -> list[tuple[str, tuple[Any, ...]]]:
+    def _next_group(self) -> list[Row]:
         with self._changed:
-            if not self._queue:
-                self._changed.wait_for(lambda: self._queue or self._stopping, HEARTBEAT_S / 2)
+            self._asleep = True
+            self._changed.wait_for(lambda: self._queue or self._stopping, HEARTBEAT_S / 2)
+            self._asleep = False
             if self._queue:
-                self._changed.wait_for(
-                    lambda: len(self._queue) >= _GROUP_ROWS or self._hurry or self._stopping, _GROUP_S
-                )
-            return list(islice(self._queue, _BATCH_MAX))
+                self._changed.wait_for(lambda: self._pressed, _GROUP_S)
+            self._spool.turn(self._done)
+            return list(self._queue)
 
-    def _commit(self, batch: list[tuple[str, tuple[Any, ...]]]) -> None:
-        rows: dict[str, list[tuple[Any, ...]]] = {}
-        for table, values in batch:
-            rows.setdefault(table, []).append(values)
+    def _commit(self, rows: Iterable[Row], written: int) -> None:
+        """One transaction; `written`: how many rows were written by then."""
         self._connection.execute("BEGIN IMMEDIATE")
         try:
-            self._lease.renew()
-            for table, group in rows.items():
-                for sql in _FORGETS if table == FORGET else (_INSERTS[table],):
-                    self._connection.executemany(sql, group)
+            self._lease.renew(written)
+            write_rows(self._connection, rows)
             self._connection.execute("COMMIT")
         finally:
             if self._connection.in_transaction:
@@ -262,36 +282,33 @@ class Writer:
             urgent = [row for row in self._queue if row[0] == _URGENT]
         if urgent:
             with suppress(sqlite3.Error, OSError):  # then it waits for room like the rest
-                self._commit(urgent)
+                self._commit(urgent, self._done)
 
     def _succeed(self, rows: int) -> None:
         with self._changed:
-            for _ in range(rows):
-                self._queue.popleft()
+            del self._queue[:rows]
             self._done += rows
             self._tries += 1
             self._error = None
             self._hurry = self._hurry and bool(self._queue)
-            ready = []
-            while self._barriers and self._barriers[0][0] <= self._done:
-                ready.append(self._barriers.popleft()[1])
+            self._spool.drop(self._done)
             self._changed.notify_all()
-        for future in ready:
-            if future.set_running_or_notify_cancel():
-                future.set_result(None)
 
     def _fail(self, error: Exception) -> None:
         with self._changed:
             self._error = error
             self._tries += 1
-            self._fail_barriers()
             self._changed.notify_all()
 
-    def _fail_barriers(self) -> None:
-        while self._barriers:
-            future = self._barriers.popleft()[1]
-            if future.set_running_or_notify_cancel():
-                future.set_exception(self._failure())
+
+def flush_writer(path: Path, timeout: float) -> None:
+    """Have this process's writer of a file, where there is one, commit what it was given so far.
+
+    Raises:
+        StoreError: it could not, or `timeout` seconds were too short.
+    """
+    if (writer := _writers.get(path)) is not None:
+        writer.flush(timeout)
 
 
 def _close_all() -> None:

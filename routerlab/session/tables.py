@@ -7,14 +7,18 @@ The names are promised: frames, the SQLite store and exports all take them from 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-__all__ = ["TABLES", "Column", "ColumnType", "Table"]
+__all__ = ["TABLES", "Column", "ColumnType", "Row", "Table"]
 
 ColumnType = Literal["id", "name", "text", "json", "int", "small", "float", "time", "bool"]
 """``id``: a string that hardly repeats; ``name``: one of few strings; ``text``: free text, redacted before it is kept;
 ``json``: any JSON value, redacted too; ``time``: seconds since 1970; ``int``: 64 bits with a sign; ``small``: 32 bits.
 """
+
+
+Row = tuple[str, tuple[Any, ...]]
+"""A table's name and the values of its columns, in their order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,9 +175,10 @@ kind              name   replay, compare, …
 dataset_hash      id     of the items' content
 params_hash       id     of the parameters
 params            json   the parameters
-status            name   running, done, stopped or failed
+status            name   running, done, stopped, failed, or interrupted: its process ended without a word
 created_at        time   when it was first started
 version           name   of routerlab
+notes             json   what one should know beside its results, in words
 """
 
 _ITEMS = """
@@ -192,6 +197,7 @@ variant           name   the arm of the run
 scorer            name   who scored
 value             float  the score
 error             text   why there is no score
+reason            text   why this score, in a judge's words
 """
 
 TABLES: dict[str, Table] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
 import threading
@@ -68,7 +69,7 @@ def run(arguments: argparse.Namespace, *, out: TextIO | None = None, stop: threa
     for text in arguments.fault:
         for model, kind, options in parse_fault(text, list(server.models)):
             server.faults.inject(model, kind, **options)
-    with server:
+    with server, contextlib.suppress(KeyboardInterrupt):
         _greet(server, arguments.api_key, out or sys.stdout)
         _wait(stop or threading.Event())
     return 0
@@ -157,8 +158,5 @@ def _addresses(server: SimulatedServer) -> str:
 
 
 def _wait(stop: threading.Event) -> None:
-    try:
-        while not stop.wait(1.0):  # in slices: on Windows an endless wait cannot be interrupted
-            pass
-    except KeyboardInterrupt:
-        return
+    while not stop.wait(1.0):  # in slices: on Windows an endless wait cannot be interrupted
+        pass

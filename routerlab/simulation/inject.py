@@ -106,6 +106,10 @@ class InjectingConnector(ProviderConnector):
         """As the real provider."""
         return self._inner.refused_params(request)
 
+    def streams(self, model: str) -> bool:
+        """As the real provider."""
+        return self._inner.streams(model)
+
     def takes_prefill(self, model: str) -> bool:
         """As the real provider."""
         return self._inner.takes_prefill(model)

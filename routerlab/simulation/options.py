@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from routerlab.core.capabilities import CapabilityTree
+from routerlab.core.checks import is_number, is_whole
 from routerlab.core.errors import ConfigurationError
 from routerlab.core.features import FEATURES, read_features
 from routerlab.core.simulated import Latency, SimulatedModel
@@ -82,7 +83,7 @@ def read_fault(value: Any) -> ScheduledFault:
 
 
 def _number(value: Any, *, positive: bool = False) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
+    if not is_number(value) or not 0 <= value < float("inf"):
         raise ConfigurationError(f"expected a number of at least 0, not {value!r}")
     if positive and value == 0:
         raise ConfigurationError("expected a positive number, not 0")
@@ -90,13 +91,13 @@ def _number(value: Any, *, positive: bool = False) -> float:
 
 
 def _whole(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+    if not is_whole(value):
         raise ConfigurationError(f"expected a whole number of at least 1, not {value!r}")
     return value
 
 
 def _count(value: Any) -> int:
-    return 0 if value == 0 and not isinstance(value, bool) else _whole(value)
+    return 0 if value == 0 and is_number(value) else _whole(value)
 
 
 def _latency(value: Any) -> Latency:

@@ -26,7 +26,7 @@ from routerlab.simulation.server import SimulatedServer
 
 __all__ = ["SimulatedProvider"]
 
-_OPTIONS = ("api_key", "kind", "models", "seed")
+_OPTIONS = ("api_key", "at", "kind", "models", "seed")
 
 
 class SimulatedProvider(ProviderConnector):
@@ -35,7 +35,8 @@ class SimulatedProvider(ProviderConnector):
     Args:
         name: the provider's name in the lab.
         config: ``models`` (required): names with the options of `routerlab.core.simulated.SimulatedModel`;
-            ``seed``: of all answers, 0 by default; ``api_key``: the server asks for it, the connector sends it.
+            ``seed``: of all answers, 0 by default; ``api_key``: the server asks for it, the connector sends it;
+            ``at``: base URL by model of a server that runs already, as `urls` gives it; then none is started.
 
     Raises:
         ConfigurationError: with every mistake found.
@@ -45,13 +46,13 @@ class SimulatedProvider(ProviderConnector):
         super().__init__(name, config)
         models = _checked_models(name, config)
         key = config.get("api_key")
-        self.server = SimulatedServer(models, provider=name, seed=config.get("seed", 0), api_key=key).start()
+        self.server = SimulatedServer(models, provider=name, seed=config.get("seed", 0), api_key=key)
+        self.urls: dict[str, str] = config.get("at") or _started(self.server)
         # loopback is reached without the environment's proxies
         common = {"trust_env": False, **({"api_key": key} if key else {})}
         try:
             self._connectors = {
-                model.name: OpenAICompatibleProvider(name, {"base_url": self.server.url(model.name), **common})
-                for model in models
+                model: OpenAICompatibleProvider(name, {"base_url": url, **common}) for model, url in self.urls.items()
             }
         except BaseException:
             self.server.stop()
@@ -105,6 +106,11 @@ class SimulatedProvider(ProviderConnector):
     def _connector(self, model: str) -> OpenAICompatibleProvider:
         # a model that is not there is asked for all the same: the server knows how to say so
         return self._connectors.get(model) or next(iter(self._connectors.values()))
+
+
+def _started(server: SimulatedServer) -> dict[str, str]:
+    server.start()
+    return {model: server.url(model) for model in server.models}
 
 
 def _checked_models(name: str, config: Mapping[str, Any]) -> list[SimulatedModel]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from routerlab.experiments.outcomes import OutcomeTable
 
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from routerlab.views.comparison import Comparison
     from routerlab.views.frontier import Frontier
     from routerlab.views.routing import Routing
+    from routerlab.views.side import SideBySide
 
 __all__ = ["Analysis"]
 
@@ -34,6 +36,10 @@ class Analysis:
         Args:
             scorer: which score; None: the first; ``"success"``: whether there was an answer.
         """
+        raise NotImplementedError
+
+    def replies(self) -> tuple[Sequence[Mapping[str, Any]], Sequence[str]]:
+        """All rows, and the names of the scorers."""
         raise NotImplementedError
 
     def compare(self, *models: str, margin: float = 0.05, scorer: str | None = None) -> Comparison:
@@ -92,3 +98,36 @@ class Analysis:
 
         table = self.outcomes(scorer)
         return Routing(table, policies, weak=weak, strong=strong, name=self.name, simulated=self.simulated)
+
+    def side_by_side(
+        self,
+        n: int | None = None,
+        *,
+        arms: Sequence[str] | None = None,
+        scorer: str | None = None,
+        order: str = "disagreement",
+        static: bool = True,
+    ) -> SideBySide:
+        """The replies to the same prompts, a column for each arm: to be read, searched and filtered in a notebook.
+
+        Of a run at work it shows what is there by now. A saved notebook then holds prompts and replies, of at most 20
+        prompts; with ``static=False`` none.
+
+        Args:
+            n: prompts at most, the first of the order; None: all.
+            arms: which models or variants, from the left; None: all.
+            scorer: whose scores say where they disagree; None: the first, without scorers the texts.
+            order: ``"disagreement"`` first, ``"difference"`` (the most different texts first) or ``"dataset"``.
+            static: whether a saved notebook keeps texts.
+
+        Returns:
+            ``df`` has a row per prompt, ``html()`` is a table for a page, ``save("side.html")`` writes a file.
+
+        Raises:
+            ConfigurationError: no such arm, scorer or order, or no replies.
+        """
+        from routerlab.views.side import SideBySide
+
+        rows, scorers = self.replies()
+        return SideBySide(rows, scorers, arms=arms, n=n, scorer=scorer, order=order, static=static, name=self.name,
+                          simulated=self.simulated)  # fmt: skip

@@ -8,18 +8,17 @@ from typing import Any
 
 from routerlab.experiments.statistics import percentile
 from routerlab.views.picture import canvas
-from routerlab.views.rundata import RunData, frontier, latencies, summary_rows
+from routerlab.views.rundata import RunData, latencies, summary_rows
 from routerlab.views.svg import Element, Value, clip, el, group, short, text, text_width
 from routerlab.views.theme import Theme, model_colours
 from routerlab.views.waterfall import ticks
-from routerlab.views.words import money, percent, seconds
+from routerlab.views.words import percent, seconds
 
 __all__ = [
     "LEFT",
     "RIGHT",
     "WIDTH",
     "Panel",
-    "frontier_panel",
     "head",
     "latency_panel",
     "stack",
@@ -169,55 +168,6 @@ def _distribution(
         ),
         el("line", x1=mid, y1=middle - 13, x2=mid, y2=middle + 13, stroke=theme.ink, stroke_width=2.4),
     ]
-
-
-def frontier_panel(data: RunData, theme: Theme) -> Panel:
-    """Quality against cost: up and left is better; the line joins the models that no other beats in both."""
-    points, quality = frontier(data)
-    if not points:
-        return _nothing("Quality and cost", "no model with a known price has answered", theme)
-    top, bottom, right = _HEAD + 8, 250.0, RIGHT - 20
-    most = max(point.cost_usd for point in points) * 1.25 or 1e-9
-
-    def place(cost: float, share: float) -> tuple[float, float]:
-        return LEFT + (right - LEFT) * cost / most, bottom - (bottom - top) * share
-
-    nodes = head("Quality and cost", f"{quality} against USD for 1,000 answers, with 95 % intervals", theme)
-    for share in (0.0, 0.25, 0.5, 0.75, 1.0):
-        y = place(0, share)[1]
-        nodes.append(el("line", x1=LEFT, y1=y, x2=right, y2=y, stroke=theme.grid, stroke_opacity=0.7))
-        nodes.append(text(f"{share:g}", LEFT - 8, y + 4, fill=theme.muted, size=10.5, anchor="end"))
-    for value in ticks(most, 5):
-        x = place(value, 0)[0]
-        nodes.append(el("line", x1=x, y1=bottom, x2=x, y2=bottom + 4, stroke=theme.grid))
-        nodes.append(text(money(value), x, bottom + 17, fill=theme.muted, size=10.5, anchor="middle"))
-    best = [p for n, p in enumerate(points) if all(p.quality > q.quality for q in points[:n])]
-    if len(best) > 1:
-        path = "M" + "L".join("{:.1f} {:.1f}".format(*place(p.cost_usd, p.quality)) for p in best)
-        nodes.append(el("path", d=path, stroke=theme.muted, stroke_dasharray="5 4", fill="none"))
-    colours = model_colours(data.models)
-    taken: list[tuple[float, float, float]] = []
-    for point in points:
-        x, y = place(point.cost_usd, point.quality)
-        ends = place(0, point.low)[1], place(0, point.high)[1]
-        nodes.append(el("line", x1=x, y1=ends[0], x2=x, y2=ends[1], stroke=colours[point.model], stroke_width=2))
-        nodes.append(el("circle", cx=x, cy=y, r=5.5, fill=colours[point.model], stroke=theme.paper, stroke_width=1.5))
-        nodes += _point_label(point.model, x, y, taken, theme)
-    return Panel(bottom + 28, nodes)
-
-
-def _point_label(
-    model: str, x: float, y: float, taken: list[tuple[float, float, float]], theme: Theme
-) -> list[Element]:
-    """Beside the point; lower where another label stands there already."""
-    name = short(model, 180, 11.5)
-    width = text_width(name, 11.5)
-    left, baseline = (x + 12 if x + 12 + width <= RIGHT else x - 12 - width), y + 4
-    while any(left < other[1] and other[0] < left + width and abs(baseline - other[2]) < 16 for other in taken):
-        baseline += 16
-    taken.append((left, left + width, baseline))
-    ground = el("rect", x=left - 3, y=baseline - 12, width=width + 6, height=16, fill=theme.paper, fill_opacity=0.9)
-    return [ground, text(name, left, baseline, fill=theme.ink, size=11.5)]
 
 
 def timeline_panel(data: RunData, theme: Theme) -> Panel:

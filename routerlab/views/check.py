@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from routerlab.core.errors import ConfigurationError
@@ -17,6 +17,8 @@ from routerlab.session.ping import Ping, ping
 from routerlab.session.prices import Listing, list_model
 from routerlab.session.recorder import Recorder
 from routerlab.session.session import Session
+from routerlab.views.console import console as new_console
+from routerlab.views.console import print_lines, print_table
 from routerlab.views.words import count, seconds
 
 if TYPE_CHECKING:
@@ -45,7 +47,7 @@ def check(path: str, *, asks: bool = False, timeout_s: float = 30.0, console: Co
     """
     if not timeout_s > 0:
         raise ConfigurationError(f"the timeout must be above 0 seconds, not {timeout_s:g}")
-    out = console or _console()
+    out = console or new_console()
     try:
         with warnings.catch_warnings(record=True) as told:
             warnings.simplefilter("always", UserWarning)
@@ -53,28 +55,15 @@ def check(path: str, *, asks: bool = False, timeout_s: float = 30.0, console: Co
         session = Session(config, Recorder())
     except ConfigurationError as error:
         problems = error.problems or [str(error)]
-        _print(out, [f"{path}: {count(len(problems), 'mistake')}", *(f"- {problem}" for problem in problems)])
+        print_lines(out, [f"{path}: {count(len(problems), 'mistake')}", *(f"- {problem}" for problem in problems)])
         return 1
     try:
-        _print(out, [f"{path}: no mistakes"])
+        print_lines(out, [f"{path}: no mistakes"])
         _summary(config, out)
-        _print(out, [f"Warning: {warning.message}" for warning in told])
+        print_lines(out, [f"Warning: {warning.message}" for warning in told])
         return _ask_all(session, timeout_s, out) if asks else 0
     finally:
         session.close()
-
-
-def _console() -> Console:
-    from rich.console import Console as RichConsole
-
-    return RichConsole(highlight=False)
-
-
-def _print(out: Console, lines: Iterable[str]) -> None:
-    from rich.text import Text
-
-    for line in lines:
-        out.print(Text(line), soft_wrap=True)  # a path is not cut in two
 
 
 # -- what is in it -----------------------------------------------------------------------------------------------------
@@ -85,21 +74,21 @@ def _summary(config: LabConfig, out: Console) -> None:
     providers = [
         (one.name, one.kind, _host(one), redact(_key(one)), str(len(one.models))) for one in config.providers.values()
     ]
-    _table(out, ("provider", "kind", "host", "key", "models"), providers, numbers={4})
+    print_table(out, ("provider", "kind", "host", "key", "models"), providers, numbers={4})
     models = [
         (f"{one.name}/{name}", _short(model.capabilities), _features(model.features), *_known(list_model(one, name)))
         for one in config.providers.values()
         for name, model in one.models.items()
     ]
-    _table(out, ("model", "can", "features", "window", _PER_MILLION), models, numbers={3, 4})
+    print_table(out, ("model", "can", "features", "window", _PER_MILLION), models, numbers={3, 4})
     pools = [
         (f"{name}{' (default)' if pool.default else ''}", _short([pool.capability]), pool.strategy, _list(pool.models))
         for name, pool in config.pools.items()
     ]
     if pools:
-        _table(out, ("pool", "for", "strategy", "models"), pools)
+        print_table(out, ("pool", "for", "strategy", "models"), pools)
     else:
-        _print(out, ["No pools: every call goes to any model that can serve it."])
+        print_lines(out, ["No pools: every call goes to any model that can serve it."])
 
 
 def _host(provider: ProviderConfig) -> str:
@@ -149,17 +138,17 @@ def _known(known: Listing) -> tuple[str, str]:
 
 
 def _ask_all(session: Session, timeout_s: float, out: Console) -> int:
-    _print(out, [f"Asking {count(len(session.models), 'model')} …"])
+    print_lines(out, [f"Asking {count(len(session.models), 'model')} …"])
     answers = session.run(ping(session, timeout_s=timeout_s))
     rows = []
     for answer in answers:
         provider, _, name = answer.model.partition("/")
         window, price = _known(list_model(session.config.providers[provider], name))
         rows.append((answer.model, _reachable(answer), seconds(answer.latency_s), price, window))
-    _table(out, ("model", "reachable", "latency", _PER_MILLION, "window"), rows, numbers={2, 3, 4})
+    print_table(out, ("model", "reachable", "latency", _PER_MILLION, "window"), rows, numbers={2, 3, 4})
     failed = sum(answer.ok is False for answer in answers)
     asked = sum(answer.ok is not None for answer in answers)
-    _print(out, [f"{asked - failed} of {count(asked, 'model')} answered"])
+    print_lines(out, [f"{asked - failed} of {count(asked, 'model')} answered"])
     return 1 if failed else 0
 
 
@@ -170,17 +159,3 @@ def _reachable(answer: Ping) -> str:
     if len(message) > _MESSAGE_CHARS:
         message = f"{message[: _MESSAGE_CHARS - 1]}…"
     return f"- not asked: {message}" if answer.ok is None else f"✗ {answer.error}: {message}"
-
-
-def _table(out: Console, head: Sequence[str], rows: Iterable[Sequence[str]], numbers: Iterable[int] = ()) -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-    from rich.text import Text
-
-    right = set(numbers)
-    table: Any = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for index, name in enumerate(head):
-        table.add_column(name, justify="right" if index in right else "left", no_wrap=index in right, overflow="fold")
-    for row in rows:
-        table.add_row(*map(Text, row))  # no markup
-    out.print(table)

@@ -5,13 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from routerlab.core.errors import ConfigurationError
 from routerlab.experiments.outcomes import OutcomeTable
 from routerlab.experiments.statistics import mean_interval
 from routerlab.experiments.verdicts import Difference, Verdict, compare
 from routerlab.views.forest import forest
 from routerlab.views.markup import page_part, table
 from routerlab.views.picture import Picture
-from routerlab.views.sentences import amount, between, left_out_words, note, sentence, verdict_word
+from routerlab.views.sentences import (
+    amount,
+    between,
+    in_short,
+    left_out_words,
+    needed,
+    note,
+    p_value,
+    sentence,
+    verdict_word,
+)
 from routerlab.views.svg import Element, escape_text
 from routerlab.views.theme import Theme
 
@@ -20,10 +31,21 @@ if TYPE_CHECKING:
 
     from routerlab.session.tables import ColumnType
     from routerlab.views.analysis import Analysis
+    from routerlab.views.side import SideBySide
 
 __all__ = ["Comparison"]
 
-_HEAD = ("", "prompts", "first", "second", "difference (95 %)", "p", "verdict", "prompts to decide")
+_HEAD = (
+    "first against second",
+    "",
+    "prompts",
+    "first",
+    "second",
+    "difference (95 %)",
+    "p",
+    "verdict",
+    "prompts needed",
+)
 
 
 class Comparison(Picture):
@@ -77,11 +99,9 @@ class Comparison(Picture):
 
     @property
     def sentence(self) -> str:
-        """What can be said, in one sentence that can be pasted (of several pairs: one clause each)."""
-        first, *more = (line.rstrip(".") for line in self.sentences)
-        said = [first, *(line.replace("On ", "on ", 1) if line.startswith("On ") else line for line in more)]
-        marks = " (simulated)" if self.simulated else ""
-        return f"{'; '.join(said)}{marks}."
+        """What can be said, in one sentence that can be pasted (of several pairs: their quality alone)."""
+        said = self.sentences[0] if len(self.verdicts) == 1 else in_short(self.verdicts, self.outcomes)
+        return f"{said.rstrip('.')} (simulated)." if self.simulated else said
 
     @property
     def df(self) -> pd.DataFrame:
@@ -119,6 +139,20 @@ class Comparison(Picture):
             rows.append({"model": model, "prompts": len(known), "score": mean, "low": low, "high": high, **counts})
         return pd.DataFrame(rows)
 
+    def side_by_side(self, n: int | None = None, **options: Any) -> SideBySide:
+        """The replies of these models to the same prompts, those that they disagree on first.
+
+        Args:
+            n: prompts at most; None: all.
+            options: of `Analysis.side_by_side`: ``order``, ``static``.
+
+        Raises:
+            ConfigurationError: the comparison was made of bare outcomes.
+        """
+        if self.run is None:
+            raise ConfigurationError("this comparison was made of bare outcomes: there are no replies to show")
+        return self.run.side_by_side(n, **{"arms": self.models, "scorer": self.outcomes.scorer, **options})
+
     def draw(self, theme: Theme) -> Element:
         """A forest plot of each measure: differences, their intervals, the margin as a band."""
         return forest(self.verdicts, self.outcomes.scorer, theme)
@@ -129,22 +163,31 @@ class Comparison(Picture):
         return bundle, metadata
 
     def _repr_html_(self) -> str:
-        parts = [f"<p>{escape_text(line)}</p>" for line in self.sentences]
-        if self.simulated:
-            parts.append("<p><b>Simulated:</b> answers, latencies and prices come from simulated providers.</p>")
-        parts.append(self.html)
-        for verdict in self.verdicts:
-            title = f"{verdict.quality.first} (first) against {verdict.quality.second} (second)"
-            rows = [_cells(difference) for difference in verdict.differences]
-            parts.append(f"<p><b>{escape_text(title)}</b></p>{table(_HEAD, rows, numbers=range(1, 6))}")
-        parts.append(f"<p>{escape_text(self._notes())}</p>")
-        return page_part("".join(parts))
+        marks = "<b>Simulated:</b> answers, latencies and prices. " if self.simulated else ""
+        figures = f"{self.figures}<p>{marks}{escape_text(self.notes)}</p>"
+        if len(self.verdicts) > 1:
+            told = "".join(f"<p>{escape_text(line)}</p>" for line in self.sentences)
+            figures = f"<details><summary>All figures, a sentence for each pair</summary>{told}{figures}</details>"
+        return page_part(f"<p>{escape_text(self.sentence)}</p>{self.html}{figures}")
 
-    def _notes(self) -> str:
+    @property
+    def figures(self) -> str:
+        """The figures of all pairs in a table, as HTML."""
+        rows = [
+            [f"{difference.first} against {difference.second}" if place == 0 else "", *_cells(difference)]
+            for verdict in self.verdicts
+            for place, difference in enumerate(verdict.differences)
+        ]
+        shown = len(_HEAD) if any(row[-1] for row in rows) else len(_HEAD) - 1
+        return table(_HEAD[:shown], [row[:shown] for row in rows], numbers={2, 3, 4, 5, 6, 8})
+
+    @property
+    def notes(self) -> str:
+        """What was left out, and how to read the figures."""
         return " ".join(filter(None, (left_out_words(self.left_out), note(self.verdicts, self.margin))))
 
     def __str__(self) -> str:
-        return "\n".join([self.sentence, self._notes()])
+        return "\n".join([self.sentence, self.notes])
 
     def __repr__(self) -> str:
         said = "; ".join(
@@ -163,7 +206,7 @@ def _cells(difference: Difference) -> list[str]:
         amount(difference.measure, difference.value_first),
         amount(difference.measure, difference.value_second),
         between(difference),
-        "" if difference.p is None else f"{difference.p:.2g}",
+        "" if difference.p is None else p_value(difference.p),
         verdict_word(difference),
-        "" if difference.needed is None else f"{difference.needed:,}",
+        needed(difference),
     ]

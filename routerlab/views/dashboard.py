@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from routerlab.views.front import has_page, kernel
+from routerlab.views.front import has_page, kernel, live_view
 from routerlab.views.offline import write_offline
 from routerlab.views.publisher import Publisher
 from routerlab.views.still import Still
@@ -23,7 +23,6 @@ ALL = ("counters", "runs", "breakers", "scores", "failovers", "controls")
 
 _in_cells: dict[str, list[tuple[Any, weakref.ref[Dashboard]]]] = {}
 """Which cell has shown which dashboards, in which execution."""
-_VIEW = "application/vnd.jupyter.widget-view+json"
 
 
 class Dashboard:
@@ -95,6 +94,7 @@ class Dashboard:
 
         Raises:
             ValueError: another ending.
+            ConfigurationError: there is no such folder.
         """
         target = Path(path)
         match target.suffix.lower():
@@ -127,7 +127,7 @@ class Dashboard:
             return
         self._take_place()
         if not self._closed:
-            view = {_VIEW: {"version_major": 2, "version_minor": 0, "model_id": self.widget.model_id}, "text/plain": ""}
+            view = {**live_view(self.widget), "text/plain": ""}
             self._views.append(display(view, raw=True, display_id=True))  # type: ignore[no-untyped-call]
         self._drawn = self.publisher.board.number
         self._stills.append(display(self.still, display_id=True))  # type: ignore[no-untyped-call]
@@ -148,7 +148,7 @@ class Dashboard:
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         bundle: dict[str, Any] = self.still._repr_mimebundle_()
         if not self._closed and has_page():
-            bundle[_VIEW] = {"version_major": 2, "version_minor": 0, "model_id": self.widget.model_id}
+            bundle |= live_view(self.widget)
         return bundle
 
     def _display_(self) -> Any:

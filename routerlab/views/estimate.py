@@ -22,10 +22,13 @@ class Estimate:
     Args:
         plan: of the run.
         rows: one per arm.
+
+    Attributes:
+        rows: as given.
     """
 
     def __init__(self, plan: ReplayPlan, rows: Sequence[dict[str, Any]]) -> None:
-        self._plan, self._rows = plan, list(rows)
+        self._plan, self.rows = plan, list(rows)
 
     @property
     def df(self) -> pd.DataFrame:
@@ -37,17 +40,17 @@ class Estimate:
         types: dict[str, ColumnType] = {"variant": "id", "model": "id"}
         types |= dict.fromkeys(("calls", "prompt_tokens", "completion_tokens"), "int")
         types["cost_usd"] = "float"
-        return to_frame({name: [row[name] for row in self._rows] for name in types}, types)
+        return to_frame({name: [row[name] for row in self.rows] for name in types}, types)
 
     @property
     def calls(self) -> int:
         """That the run would make, retries aside."""
-        return sum(row["calls"] for row in self._rows)
+        return sum(row["calls"] for row in self.rows)
 
     @property
     def cost_usd(self) -> float | None:
         """Of the whole run, a high estimate; None where a price is unknown."""
-        costs = [row["cost_usd"] for row in self._rows]
+        costs = [row["cost_usd"] for row in self.rows]
         return None if None in costs else sum(costs)
 
     @property
@@ -59,20 +62,27 @@ class Estimate:
         return min(len(self._plan.dataset), int(budget / cost * len(self._plan.dataset)))
 
     def __repr__(self) -> str:
-        return f"<Estimate {self._line()}>"
+        return f"<Estimate {self.line}>"
 
-    def _line(self) -> str:
+    @property
+    def line(self) -> str:
+        """The whole in one line."""
         cost, reaches = self.cost_usd, self.reaches
         parts = [count(self.calls, "call"), "cost unknown" if cost is None else f"at most about {money(cost)}"]
         if reaches is not None:
             parts.append(f"{money(self._plan.budget_usd)} reaches {count(reaches, 'prompt')}")
         return " · ".join(parts)
 
-    def _repr_html_(self) -> str:
+    def table(self) -> tuple[list[str], list[list[str]]]:
+        """For people: a head, and a row for each arm."""
         head = ["variant", "calls", "prompt tokens", "completion tokens", "cost"]
         names = ("calls", "prompt_tokens", "completion_tokens")
         rows = [
             [row["variant"], *(f"{row[name]:,}" for name in names), money(row["cost_usd"]) or "unknown"]
-            for row in self._rows
+            for row in self.rows
         ]
-        return page_part(f"<p>{escape_text(self._line())}</p>" + table(head, rows, numbers=range(1, len(head))))
+        return head, rows
+
+    def _repr_html_(self) -> str:
+        head, rows = self.table()
+        return page_part(f"<p>{escape_text(self.line)}</p>" + table(head, rows, numbers=range(1, len(head))))

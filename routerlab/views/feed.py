@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from routerlab.session.rows import records
 from routerlab.views.lanes import call_lanes
 from routerlab.views.past import PAST_COLUMNS
-from routerlab.views.rundata import records
 from routerlab.views.trace import Trace
 
 __all__ = ["Feed", "News", "NewsSource", "find_traces", "trace_data"]

@@ -8,7 +8,6 @@ from typing import Any
 from routerlab.core.errors import ConfigurationError
 from routerlab.views.charts import (
     Panel,
-    frontier_panel,
     latency_panel,
     stack,
     success_panel,
@@ -18,6 +17,7 @@ from routerlab.views.history import history_panel
 from routerlab.views.picture import Picture
 from routerlab.views.plots import make_plot
 from routerlab.views.rundata import RunData
+from routerlab.views.scatter import frontier_panel
 from routerlab.views.svg import Element
 from routerlab.views.theme import Theme
 

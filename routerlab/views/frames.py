@@ -15,11 +15,13 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
+from routerlab.experiments.lines import Line
+from routerlab.experiments.outcomes import number
 from routerlab.experiments.prompts import prompt_text
 from routerlab.session.packing import NO_BOOL, NO_INT, NO_SMALL, Words
 from routerlab.session.tables import TABLES, ColumnType
 
-__all__ = ["RecordSource", "calls_frame", "frame", "run_frame", "table_frame", "to_frame"]
+__all__ = ["RecordSource", "calls_frame", "frame", "lines_frame", "run_frame", "table_frame", "to_frame"]
 
 _DTYPES = {"id": "string", "name": "category", "text": "string", "json": "object", "int": "Int64", "small": "Int32",
            "float": "Float64", "bool": "boolean"}  # fmt: skip
@@ -110,9 +112,10 @@ def run_frame(rows: Sequence[Mapping[str, Any]], scorers: Iterable[str] = ()) ->
         scorers: names of the scorers; each has its ``score_<name>`` even where nothing was scored yet.
 
     Returns:
-        ``prompt, text, target, score_<name>…`` (and ``reason_<name>`` of judges), ``item_id, model, repeat, variant,
-        status``, then the columns of ``calls``
-        ``error_message`` and ``note``. ``status`` is ``ok``, ``failed`` or ``pending``.
+        ``prompt, text, target, score_<name>…`` (and ``reason_<name>`` of judges, and of scorers that failed),
+        ``item_id, model, repeat, variant, status``, then the columns of ``calls``, ``error_message`` and ``note``;
+        where items have several turns also ``answers``, lists of all their answers (``text`` is the last one).
+        ``status`` is ``ok``, ``failed`` or ``pending``.
     """
     call = {column.name: column.type for column in TABLES["calls"].columns}
     types: dict[str, ColumnType] = {"prompt": "text", "text": "text", "target": "json"}
@@ -122,7 +125,25 @@ def run_frame(rows: Sequence[Mapping[str, Any]], scorers: Iterable[str] = ()) ->
     types |= _RUN_FIRST
     types |= {name: kind for name, kind in call.items() if name not in types}
     types |= {"error_message": "text", "note": "text"}
+    types |= {"answers": "json"} if any("answers" in row for row in rows) else {}
     return to_frame({name: [row.get(name) for row in rows] for name in types}, types)
+
+
+def lines_frame(lines: Sequence[Line], arms: Sequence[str], scorers: Sequence[str], scorer: str | None) -> pd.DataFrame:
+    """The frame of replies side by side: one row per line, columns for each arm; see `SideBySide.df`."""
+    types: dict[str, ColumnType] = {"item_id": "id", "repeat": "int", "prompt": "text", "target": "json"}
+    columns: dict[str, list[Any]] = {name: [getattr(line, name) for line in lines] for name in types}
+    types |= {"spread": "float", "difference": "float"}
+    columns["spread"] = [line.spread(scorer) if scorer else None for line in lines]
+    columns["difference"] = [line.difference for line in lines]
+    measures: dict[str, ColumnType] = {"text": "text", "status": "name"}
+    measures |= dict.fromkeys((*(f"score_{name}" for name in scorers), "latency_s", "cost_usd"), "float")
+    for arm in arms:
+        for measure, kind in measures.items():
+            values = [line.cells.get(arm, {}).get(measure) for line in lines]
+            types[f"{measure}_{arm}"] = kind
+            columns[f"{measure}_{arm}"] = [number(value) for value in values] if kind == "float" else values
+    return to_frame(columns, types)
 
 
 def to_frame(columns: Mapping[str, Sequence[Any]], types: Mapping[str, ColumnType]) -> pd.DataFrame:

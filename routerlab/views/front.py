@@ -6,7 +6,7 @@ import sys
 from contextvars import ContextVar
 from typing import Any
 
-__all__ = ["apart_from_cells", "has_page", "kernel"]
+__all__ = ["apart_from_cells", "has_page", "kernel", "live_view"]
 
 
 def kernel() -> Any:
@@ -19,6 +19,17 @@ def kernel() -> Any:
 def has_page() -> bool:
     """Whether there is a front end that shows widgets."""
     return kernel() is not None or "marimo" in sys.modules
+
+
+def live_view(widget: Any) -> dict[str, Any]:
+    """The part of a display bundle that a page shows a widget from."""
+    return {
+        "application/vnd.jupyter.widget-view+json": {
+            "version_major": 2,
+            "version_minor": 0,
+            "model_id": widget.model_id,
+        }
+    }
 
 
 def apart_from_cells() -> None:

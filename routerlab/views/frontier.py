@@ -144,15 +144,16 @@ def columns(measure: str, estimates: list[Estimate | None]) -> dict[str, list[fl
 
 
 def cells(point: Any) -> list[str]:
-    """Quality, cost for 1,000 and latency of a point, each with its interval, for people."""
+    """Quality, cost for 1,000 answers and latency of a point, each with its interval, for people."""
 
     def cell(estimate: Estimate | None, write: Any) -> str:
         if estimate is None:
             return ""
         return f"{write(estimate.value)} ({write(estimate.low)} to {write(estimate.high)})"
 
+    quality = point.quality
     return [
-        cell(point.quality, lambda value: f"{100 * value:.1f} %"),
+        f"{100 * quality.value:.1f} % ({100 * quality.low:.1f} to {100 * quality.high:.1f})",
         cell(point.cost_usd, lambda value: money(max(0.0, 1000 * value))),
         cell(point.latency_s, seconds),
     ]

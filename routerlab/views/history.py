@@ -10,6 +10,7 @@ from routerlab.views.rundata import History, RunData, histories
 from routerlab.views.svg import Element, Value, el, short, text, text_width
 from routerlab.views.theme import Theme
 from routerlab.views.waterfall import band, patterns
+from routerlab.views.words import short_names
 
 __all__ = ["history_panel", "history_text"]
 
@@ -104,9 +105,10 @@ def history_text(data: RunData, width: int = 80) -> str:
     lanes, length = histories(data), data.length or 1.0
     if not lanes:
         return "no attempt was recorded"
-    name = min(max(len(lane.model) for lane in lanes) + 2, 32)
+    name = min(max(len(lane.model) for lane in lanes) + 2, 32, max(12, width // 2))
     room = max(10, width - name)
-    lines = [f"{lane.model[: name - 2]:<{name}}{_strip(lane, length, room)}" for lane in lanes]
+    names = short_names([lane.model for lane in lanes], name - 2)
+    lines = [f"{short:<{name}}{_strip(lane, length, room)}" for short, lane in zip(names, lanes, strict=True)]
     end = f"{length:.1f} s"
     return "\n".join([*lines, f"{'':<{name}}{'0 s':<{room - len(end)}}{end}"])
 

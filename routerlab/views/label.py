@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from routerlab.core.checks import is_whole
 from routerlab.core.errors import ConfigurationError
 from routerlab.experiments.labels import LABEL, label_agreement, pairs_to_label
 from routerlab.experiments.scorer import ScoreResult
-from routerlab.views.front import has_page
+from routerlab.views.front import has_page, live_view
 from routerlab.views.markup import page_part, table
 from routerlab.views.svg import escape_text
 from routerlab.views.words import percent
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Labels", "RunAgreement", "label_run"]
 
-_VIEW = "application/vnd.jupyter.widget-view+json"
 _POINTS = {"1": (1.0, 0.0), "2": (0.0, 1.0), "tie": (0.5, 0.5)}
 
 Row = Mapping[str, Any]
@@ -117,7 +117,7 @@ class Labels:
         if not has_page():
             print(self)  # noqa: T201 - a terminal shows text
             return
-        view = {_VIEW: {"version_major": 2, "version_minor": 0, "model_id": self.widget.model_id}, "text/plain": ""}
+        view = {**live_view(self.widget), "text/plain": ""}
         display(view, raw=True)  # type: ignore[no-untyped-call]
         self._notes.append(display(_Note(self._progress()), display_id=True))  # type: ignore[no-untyped-call]
 
@@ -162,8 +162,8 @@ def _widget_class() -> Any:
 
 
 def label_run(name: str, rows: Sequence[Row], n: int, seed: int, keep: Callable[[Row, ScoreResult], None]) -> Labels:
-    """Pairs of a run's replies to be labeled; see `Run.label`."""
-    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+    """Pairs of a run's replies to be labeled; see `RunResult.label`."""
+    if not is_whole(n):
         raise ConfigurationError(f"n={n!r}: expected a whole number of at least 1")
     if len({row["variant"] for row in rows}) < 2:
         raise ConfigurationError("labels compare two arms, and this run has one: give lab.replay two models")

@@ -9,9 +9,10 @@ from typing import Any
 
 from routerlab.views.words import seconds
 
-__all__ = ["Bar", "Lane", "Segment", "call_lanes", "failure", "state_name", "states", "what_then"]
+__all__ = ["Bar", "Lane", "Segment", "call_lanes", "failure", "signed_state", "state_name", "states", "what_then"]
 
 Row = Mapping[str, Any]
+_SIGNS = {"closed": "●", "half_open": "◐", "open": "○"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +143,15 @@ def states(attempts: Sequence[Row], zero: float, length: float) -> list[Segment]
 def state_name(state: str) -> str:
     """A breaker's state as one reads it."""
     return state.replace("_", "-")
+
+
+def signed_state(state: str) -> str:
+    """The state's name after its sign: no state is told by colour alone.
+
+    >>> signed_state("half_open")
+    '◐ half-open'
+    """
+    return f"{_SIGNS[state]} {state_name(state)}"
 
 
 def what_then(attempt: Row, following: Row | None, *, answered: bool = False) -> str:

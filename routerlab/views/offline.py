@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from routerlab.experiments.output import output_text
 from routerlab.views.panel import asset
 from routerlab.views.publisher import Publisher
 from routerlab.views.theme import DARK, LIGHT, Theme
@@ -65,7 +66,8 @@ def write_offline(path: Path, publisher: Publisher, show: Sequence[str]) -> Path
         "module": asset("board.js"),
         "data": text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029"),
     }
-    path.write_text(page, encoding="utf-8")
+    with output_text(path) as file:
+        file.write(page)
     return path
 
 

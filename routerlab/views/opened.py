@@ -13,12 +13,13 @@ from routerlab.experiments.kept import KeptRun
 from routerlab.experiments.resume import find_run
 from routerlab.session.recorder import Recorder
 from routerlab.session.store import StoreReader
+from routerlab.views.exports import ExportedResult
 from routerlab.views.run import Run
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["RUN_STORE", "OpenedRun", "open_run", "runs_frame"]
+__all__ = ["RUN_STORE", "OpenedRun", "kept_run", "open_run", "runs_frame"]
 
 RUN_STORE = ".routerlab/runs.db"
 
@@ -51,10 +52,8 @@ class OpenedRun(Run):
     """
 
     def __init__(self, kept: KeptRun, records: _StoreRecords) -> None:
-        self.engine = cast("Any", kept)
-        self._live, self._session = None, cast("Any", None)
-        self._recorder = records
-        self._scores = self._kept_scores()
+        ExportedResult.__init__(self, cast("Any", kept), records, None)
+        self._live = None
 
     @property
     def over(self) -> bool:
@@ -96,12 +95,18 @@ def open_run(name: str, store: str | PathLike[str] | None = None) -> OpenedRun:
         StoreError: there is no such file, or it is no store.
         ConfigurationError: it holds no run of this name.
     """
-    records = _StoreRecords(StoreReader(RUN_STORE if store is None else store))
+    records, found = kept_run(name, RUN_STORE if store is None else store)
+    return OpenedRun(KeptRun(found, records), records)
+
+
+def kept_run(name: str, store: str | PathLike[str]) -> tuple[_StoreRecords, dict[str, Any]]:
+    """The records of a file, and in it the row of the newest run of a name; raises as `open_run` does."""
+    records = _StoreRecords(StoreReader(store))
     found = find_run(records, name)
     if found is None:
         names = list(dict.fromkeys(records.columns("runs")["name"]))
         raise ConfigurationError(f"there is no run {name!r} in {records.store.path}{nearest(name, names)}")
-    return OpenedRun(KeptRun(found, records), records)
+    return records, found
 
 
 def runs_frame(recorder: Recorder, *, keep: bool) -> pd.DataFrame:

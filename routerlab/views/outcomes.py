@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from routerlab.core.errors import DatasetError
 from routerlab.core.suggest import nearest
-from routerlab.experiments.outcomes import OutcomeTable
+from routerlab.experiments.outcomes import OutcomeTable, number
 from routerlab.views.analysis import Analysis
 from routerlab.views.words import count
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Outcomes", "load_outcomes"]
 
 _OWN = {"item_id", "variant", "model", "requested_model", "repeat", "status", "cost_usd", "latency_s", "text", "target"}
+_IDS = ("item_id", "id", "call_id", "run_id")  # 007 is not 7
 _Known = float | str | Mapping[str, float | str] | None
 
 
@@ -67,7 +69,7 @@ class Outcomes(Analysis):
             name: to be shown.
 
         Raises:
-            DatasetError: a column is missing.
+            DatasetError: a column is missing, or a score is not in 0…1.
         """
         for column in ("item_id", "id", "prompt"):
             if column in frame.columns and exclude:
@@ -75,13 +77,12 @@ class Outcomes(Analysis):
         if models is not None:
             return cls._wide(frame, list(models), cost_usd, latency_s, name)
         named = "variant" if "variant" in frame.columns else "model"
-        _need(frame, ["item_id", named])
+        _need(frame, ["item_id", named], "; models=[…] names the columns of scores, where each prompt is one row")
         scorers = [str(column)[6:] for column in frame.columns if str(column).startswith("score_")]
         extra = [c for c in frame.columns if c not in _OWN and not str(c).startswith("score_")]
-        rows: list[dict[str, Any]] = [
-            {"status": "ok", **{str(c): v for c, v in row.items()}, "variant": row[named]}
-            for row in frame.to_dict("records")
-        ]
+        rows: list[dict[str, Any]] = [{"status": "ok", **row, "variant": row[named]} for row in _rows(frame)]
+        for scorer in scorers:
+            _check_scores((row[f"score_{scorer}"] for row in rows), f"score_{scorer}")
         metadata = _shared(rows, [str(column) for column in extra])
         return cls(rows, scorers, metadata=metadata, name=name)
 
@@ -89,10 +90,12 @@ class Outcomes(Analysis):
     def _wide(cls, frame: pd.DataFrame, models: list[str], cost: _Known, latency: _Known, name: str) -> Self:
         _need(frame, models)
         ids = "item_id" if "item_id" in frame.columns else "id" if "id" in frame.columns else None
+        for model in models:
+            _check_scores(frame[model], model)
         rows, metadata = [], {}
-        for place, row in enumerate(frame.to_dict("records"), 1):
+        for place, row in enumerate(_rows(frame), 1):
             item = str(row[ids]) if ids else f"{place:05d}"
-            metadata[item] = {str(key): value for key, value in row.items() if key not in models}
+            metadata[item] = {key: value for key, value in row.items() if key not in models}
             for model in models:
                 known = {"cost_usd": _known(cost, model, row), "latency_s": _known(latency, model, row)}
                 about = {"item_id": item, "variant": model, "status": "ok", "prompt": row.get("prompt")}
@@ -112,6 +115,10 @@ class Outcomes(Analysis):
     def outcomes(self, scorer: str | None = None) -> OutcomeTable:
         """See `Analysis.outcomes`."""
         return OutcomeTable.read(self.rows, scorer, scorers=self.scorers, metadata=self._metadata)
+
+    def replies(self) -> tuple[Sequence[Mapping[str, Any]], Sequence[str]]:
+        """See `Analysis.replies`."""
+        return self.rows, self.scorers
 
     def __len__(self) -> int:
         return len({row["item_id"] for row in self.rows})
@@ -140,11 +147,9 @@ def load_outcomes(source: str | Path, **options: Any) -> Outcomes:
     try:
         match path.suffix.lower():
             case ".csv" | ".tsv" as ending:
-                frame = pd.read_csv(path, sep="\t" if ending == ".tsv" else ",")
-            case ".jsonl" | ".ndjson":
-                frame = pd.read_json(path, lines=True)
-            case ".json":
-                frame = pd.read_json(path)
+                frame = pd.read_csv(path, sep="\t" if ending == ".tsv" else ",", dtype=dict.fromkeys(_IDS, "str"))
+            case ".jsonl" | ".ndjson" | ".json" as ending:
+                frame = pd.read_json(path, lines=ending != ".json", dtype=False)
             case ".parquet":
                 frame = pd.read_parquet(path)
             case other:
@@ -154,11 +159,32 @@ def load_outcomes(source: str | Path, **options: Any) -> Outcomes:
     return Outcomes.from_frame(frame, **{"name": path.stem, **options})
 
 
-def _need(frame: pd.DataFrame, columns: Sequence[str]) -> None:
+def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows as plain dicts; None where a value is missing."""
+    return [
+        {str(name): None if gone else value for (name, value), gone in zip(row.items(), missing, strict=True)}
+        for row, missing in zip(frame.to_dict("records"), frame.isna().to_numpy(), strict=True)
+    ]
+
+
+def _check_scores(scores: Iterable[Any], column: str) -> None:
+    """Margins and intervals are shares of a score's range, so that it must be known."""
+    for score in scores:
+        try:
+            value = number(score)
+        except (TypeError, ValueError):
+            value = math.inf
+        if value is not None and not 0 <= value <= 1:
+            raise DatasetError(
+                f"{column}: {score!s:.80} is no score from 0 to 1; bring the column into this range first"
+            )
+
+
+def _need(frame: pd.DataFrame, columns: Sequence[str], hint: str = "") -> None:
     names = [str(column) for column in frame.columns]
     for column in columns:
         if column not in names:
-            raise DatasetError(f"no column {column!r} in the outcomes{nearest(column, names)}")
+            raise DatasetError(f"no column {column!r} in the outcomes{nearest(column, names)}{hint}")
 
 
 def _shared(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> dict[str, dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from routerlab.core.types import ModelSnapshot, Price
-from routerlab.views.lanes import state_name
+from routerlab.views.lanes import signed_state
 from routerlab.views.markup import page_part, table
 from routerlab.views.svg import escape_text
 from routerlab.views.words import percent, seconds
@@ -13,7 +13,6 @@ from routerlab.views.words import percent, seconds
 __all__ = ["overview_html"]
 
 _HEAD = ("model", "pools", "breaker", "success", "score", "latency", "USD per million tokens")
-_SIGNS = {"closed": "●", "half_open": "◐", "open": "○"}
 
 
 def overview_html(title: str, snapshots: Sequence[ModelSnapshot], pools: Mapping[str, Sequence[str]]) -> str:
@@ -36,7 +35,7 @@ def _cells(snapshot: ModelSnapshot, pools: Mapping[str, Sequence[str]]) -> list[
     return [
         snapshot.model,
         ", ".join(name for name, models in pools.items() if snapshot.model in models),
-        f"{_SIGNS.get(snapshot.breaker, '?')} {state_name(snapshot.breaker)}{out}",
+        f"{signed_state(snapshot.breaker)}{out}",
         percent(snapshot.success_rate),
         "" if snapshot.score is None else f"{snapshot.score:.3f}",
         seconds(snapshot.latency_s),

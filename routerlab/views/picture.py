@@ -11,6 +11,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+from routerlab.experiments.output import output_file
 from routerlab.views.svg import Element, el, escape_text, fmt
 from routerlab.views.theme import DARK, LIGHT, THEMED, Theme
 
@@ -66,19 +67,22 @@ class Picture:
 
         Raises:
             ValueError: another ending.
+            ConfigurationError: there is no such folder.
         """
         target = Path(path)
         match target.suffix.lower():
             case ".svg":
-                target.write_text(self.svg, encoding="utf-8")
+                content = self.svg.encode()
             case ".png":
-                target.write_bytes(self.png())
+                content = self.png()
             case ".html":
-                target.write_text(f'<!doctype html><meta charset="utf-8">{self.html}\n', encoding="utf-8")
+                content = f'<!doctype html><meta charset="utf-8">{self.html}\n'.encode()
             case other:
                 raise ValueError(
                     f"cannot save a picture as {other or 'a file without an ending'}: use .svg, .png, .html"
                 )
+        with output_file(target) as file:
+            file.write(content)
         return target
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict[str, Any], dict[str, Any]]:

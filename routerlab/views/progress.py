@@ -14,12 +14,13 @@ from routerlab.experiments.plan import Progress
 from routerlab.views.front import kernel
 from routerlab.views.outlook import last_words, outlook
 from routerlab.views.run import Run
-from routerlab.views.words import count, money, seconds
+from routerlab.views.words import count, money, plain, seconds
 
-__all__ = ["progress_line", "watch"]
+__all__ = ["progress_line", "show_progress", "watch"]
 
 _EVERY_S = 0.25  # between two pictures in a terminal or notebook
 _LINE_EVERY_S = 5.0  # between two lines in a log
+_PILOT = 10  # rows after which their cost says something
 
 _Show = Callable[[Progress], None]
 
@@ -35,16 +36,17 @@ def watch(run: Run, *, stream: TextIO | None = None) -> Run:
         The run. An interrupt stops it and returns what it has.
     """
     output = sys.stderr if stream is None else stream
-    if run.engine.opened:
-        run.wait()
-    else:
-        _watch(run, output)
+    show_progress(run, output)
     for line in last_words(run):
         (sys.stdout if kernel() is not None else output).write(f"{line}\n")
     return run
 
 
-def _watch(run: Run, output: TextIO) -> None:
+def show_progress(run: Run, output: TextIO) -> None:
+    """Show how a run goes until it is over; nothing of one that is opened for nothing. An interrupt stops it."""
+    if run.engine.opened:
+        run.wait()
+        return
     try:
         with _shown(run, output) as (show, every):
             try:
@@ -70,7 +72,7 @@ def _details(progress: Progress) -> str:
         f"{progress.ok:,} ok",
         f"{progress.failed:,} failed",
         count(progress.failovers, "failover"),
-        money(progress.cost_usd),
+        _spent(progress) if running else money(progress.cost_usd),
         f"{progress.rate_per_s:.1f}/s" if progress.rate_per_s else "",
         f"{seconds(progress.eta_s)} left" if running and progress.eta_s is not None else "",
         f"{progress.cached:,} cached" if progress.cached else "",
@@ -78,6 +80,14 @@ def _details(progress: Progress) -> str:
         "" if running else seconds(progress.elapsed_s),
     ]
     return " · ".join(part for part in parts if part)
+
+
+def _spent(progress: Progress) -> str:
+    """The money so far, and what it comes to if the rest costs as much a row."""
+    paid = progress.done - progress.cached
+    if not progress.cost_usd or paid < _PILOT:
+        return money(progress.cost_usd)
+    return f"{money(progress.cost_usd)} of about {money(progress.cost_usd / paid * (progress.total - progress.cached))}"
 
 
 @contextmanager
@@ -110,6 +120,7 @@ def _panel(run: Run) -> Iterator[_Show]:
 def _terminal(name: str, output: TextIO) -> Iterator[_Show]:
     from rich.console import Console, Group
     from rich.live import Live
+    from rich.padding import Padding
     from rich.progress_bar import ProgressBar
     from rich.text import Text
 
@@ -117,14 +128,19 @@ def _terminal(name: str, output: TextIO) -> Iterator[_Show]:
 
         def show(progress: Progress) -> None:
             bar = ProgressBar(total=max(1, progress.total), completed=progress.done, width=min(60, live.console.width))
-            live.update(Group(Text(name, style="bold"), bar, Text(progress_line(progress))), refresh=True)
+            lines = (
+                Text(plain(name), style="bold"),
+                Padding(bar, 0),
+                Text(progress_line(progress)),
+            )  # a bar ends no line
+            live.update(Group(*lines), refresh=True)
 
         yield show
 
 
 def _lines(name: str, output: TextIO) -> _Show:
     def show(progress: Progress) -> None:
-        output.write(f"{name} {progress_line(progress)}\n")
+        output.write(f"{plain(name)} {progress_line(progress)}\n")
         output.flush()
 
     return show

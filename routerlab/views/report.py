@@ -9,14 +9,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from routerlab.experiments.output import output_text
 from routerlab.views.figures import Figure
+from routerlab.views.harmless import harmless
 from routerlab.views.lanes import failure
 from routerlab.views.markup import table
-from routerlab.views.run import Run, summary_html
+from routerlab.views.result import RunResult
 from routerlab.views.rundata import RunData, summary_rows
+from routerlab.views.summary import summary_html
 from routerlab.views.svg import escape_text
 from routerlab.views.theme import DARK, LIGHT, THEMED, variables
 from routerlab.views.trace import Trace
+from routerlab.views.versus import verdicts_html
 from routerlab.views.words import count, money, seconds
 
 __all__ = ["report_html", "write_report"]
@@ -24,12 +28,16 @@ __all__ = ["report_html", "write_report"]
 _WATERFALLS = 6  # traces that are drawn
 _LISTED = 200  # rows of a list
 _ITEMS = 2000  # rows with prompts and replies, where they are asked for
+_PROMPTS = 1000  # of several arms
+_CHARS = 4000  # of a prompt or a reply
+_ROOM = 4_000_000  # bytes for all of them
+_CELL = 160  # bytes of markup around each
 _STYLE = """
 :root{color-scheme:light dark;%(light)s}
 @media (prefers-color-scheme:dark){:root{%(dark)s}}
 body{margin:0;background:var(--rl-paper);color:var(--rl-ink);
   font:15px/1.5 system-ui,-apple-system,'Segoe UI',sans-serif}
-main{max-width:880px;margin:0 auto;padding:28px 20px 60px}
+main{max-width:920px;margin:0 auto;padding:28px 20px 60px}
 h1{font-size:24px;margin:0 0 4px}h2{font-size:18px;margin:38px 0 8px}p{margin:4px 0 10px}
 .muted{color:var(--rl-muted)}.scroll{overflow-x:auto}
 .mark{border:1px solid #e69f00;border-left-width:6px;border-radius:4px;padding:8px 12px;margin:14px 0;
@@ -38,18 +46,25 @@ h1{font-size:24px;margin:0 0 4px}h2{font-size:18px;margin:38px 0 8px}p{margin:4p
 .numbers div{background:var(--rl-panel);border-radius:6px;padding:8px 16px;min-width:86px}
 .numbers b{display:block;font-size:19px}.numbers span{color:var(--rl-muted);font-size:12.5px}
 svg{display:block;margin:8px 0}details{margin:10px 0}summary{cursor:pointer}
-td{white-space:pre-wrap}
+ul{margin:4px 0 14px;padding-left:20px}li{margin:0 0 6px}
+td{white-space:pre-wrap}.texts td:nth-child(2){min-width:18em!important}
+@media (max-width:640px){main{padding:18px 14px 40px}.figure{overflow-x:auto}
+  .figure svg{max-width:none!important;width:680px}.numbers div{flex:1 1 30%%;padding:8px 12px}}
+@media print{:root{color-scheme:light;%(light)s}main{max-width:none;padding:0}.scroll,.figure{overflow:visible}
+  .numbers div,.mark{border:1px solid var(--rl-grid)}svg,tr,li,.mark{break-inside:avoid}h2{break-after:avoid}
+  *{print-color-adjust:exact;-webkit-print-color-adjust:exact}}
 """
 
 
-def write_report(run: Run, path: str | os.PathLike[str], *, text: bool = False) -> Path:
-    """Write the report of a run; see `Run.report`."""
-    target = Path(path)
-    target.write_text(report_html(run, text=text), encoding="utf-8", errors="replace")
-    return target
+def write_report(run: RunResult, path: str | os.PathLike[str], *, text: bool = False, margin: float = 0.05) -> Path:
+    """Write the report of a run; see `ExportedResult.report`."""
+    page = report_html(run, text=text, margin=margin)
+    with output_text(path) as file:
+        file.write(page)
+    return Path(path)
 
 
-def report_html(run: Run, *, text: bool = False) -> str:
+def report_html(run: RunResult, *, text: bool = False, margin: float = 0.05) -> str:
     """The report as one page of HTML."""
     data = run.data
     traces = run.traces()
@@ -59,12 +74,12 @@ def report_html(run: Run, *, text: bool = False) -> str:
         _numbers(run),
         *[f'<p class="mark">{escape_text(note)}</p>' for note in run.notes],
         _section("By model", _summary(run, data), _BY_MODEL),
+        _quality(run, data, margin),
         _figure("Success and latency", data, run.name, ("success", "latency")),
         _figure("Breakers", data, run.name, ("breakers",)),
-        _figure("Quality and cost", data, run.name, ("frontier",)),
         _failovers(traces, data),
         _errors(data, text=text),
-        _items(data, text=text),
+        _texts(run, data) if text else "",
         _section("Settings", _settings(run, text=text)),
     ]
     style = _STYLE % {"light": variables(LIGHT), "dark": variables(DARK)}
@@ -86,7 +101,7 @@ def _section(title: str, content: str, note: str = "") -> str:
     return f"<section><h2>{escape_text(title)}</h2>{small}{content}</section>\n" if content else ""
 
 
-def _head(run: Run, data: RunData) -> str:
+def _head(run: RunResult, data: RunData) -> str:
     started = run.started_at()
     when = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(started)) if started else "not started"
     about = f"{run.settings()['dataset']} · {run.status} · {when} · run {run.run_id}"
@@ -102,7 +117,7 @@ def _marks(data: RunData) -> str:
     return "".join(f'<p class="mark">{mark}</p>' for mark in marks)
 
 
-def _numbers(run: Run) -> str:
+def _numbers(run: RunResult) -> str:
     now = run.progress
     shown = (
         (f"{now.done:,} of {now.total:,}", "done"),
@@ -116,7 +131,7 @@ def _numbers(run: Run) -> str:
     return f'<div class="numbers">{boxes}</div>'
 
 
-def _summary(run: Run, data: RunData) -> str:
+def _summary(run: RunResult, data: RunData) -> str:
     tables = summary_html(summary_rows(data), run.scorers)
     variants = summary_rows(data, "variant")
     if {row["variant"] for row in variants} != set(data.models):  # pools: an arm is not a model
@@ -126,7 +141,14 @@ def _summary(run: Run, data: RunData) -> str:
 
 def _figure(title: str, data: RunData, name: str, kinds: Iterable[str]) -> str:
     drawn = "".join(Figure(data, kind, title=name).draw(THEMED).render() for kind in kinds)
-    return f'<section aria-label="{escape_text(title)}">{drawn}</section>\n'
+    return f'<section aria-label="{escape_text(title)}" class="figure">{drawn}</section>\n'
+
+
+def _quality(run: RunResult, data: RunData, margin: float) -> str:
+    """Arms against each other, where there are several; else what each model's quality cost."""
+    if len({row["variant"] for row in data.rows}) > 1:
+        return _section("Comparison", verdicts_html(run, margin))
+    return _figure("Quality and cost", data, run.name, ("frontier",))
 
 
 def _failovers(traces: Sequence[Trace], data: RunData) -> str:
@@ -138,9 +160,10 @@ def _failovers(traces: Sequence[Trace], data: RunData) -> str:
     listed = table(("at", "item", "way", "outcome", "took"), rows, numbers={0, 4})
     more = f"<p class='muted'>{len(traces) - _LISTED:,} more are not listed.</p>" if len(traces) > _LISTED else ""
     total = count(len(traces), "call") + " moved on to another model"
+    listed = f"<details open><summary>{total}</summary><div class='scroll'>{listed}</div>{more}</details>"
     return _section(
         "Failovers",
-        f"{drawn}<details open><summary>{total}</summary><div class='scroll'>{listed}</div>{more}</details>",
+        f"<div class='figure'>{drawn}</div>{listed}",
         "The most telling calls first: hatched lanes are open breakers, dotted ones half-open.",
     )
 
@@ -156,7 +179,7 @@ def _varied(traces: Sequence[Trace]) -> list[Trace]:
 
 def _failover_row(trace: Trace, start: float) -> list[str]:
     steps = [row["model"] if row["outcome"] == "ok" else f"{row['model']} ({failure(row)})" for row in trace.attempts]
-    at = (trace.call.get("started_at") or start) - start
+    at = max(0.0, (trace.call.get("started_at") or start) - start)
     item = str(trace.call.get("item_id") or "")
     return [
         f"{at:.1f} s",
@@ -190,30 +213,38 @@ def _errors(data: RunData, *, text: bool) -> str:
     return _section("Errors", f'<div class="scroll">{"".join(parts)}</div>')
 
 
-def _items(data: RunData, *, text: bool) -> str:
-    if not text:
-        return ""
-    scores = [f"score_{name}" for name in data.scorers]
-    rows = [
-        [_plain(row.get(name)) for name in ("item_id", "prompt", "target", "text", "model", *scores)]
-        for row in data.rows[:_ITEMS]
-    ]
+def _texts(run: RunResult, data: RunData) -> str:
+    """Replies of several arms side by side; of one, below each other."""
+    if len({row["variant"] for row in data.rows}) > 1:
+        side = run.side_by_side()
+        said = "Those with the widest difference first."
+        return _section("Prompts and replies", side.table(_PROMPTS, most=_CHARS, room=_ROOM), said)
     head = ("item", "prompt", "target", "reply", "model", *data.scorers)
-    return _section("Prompts and replies", f'<div class="scroll">{table(head, rows)}</div>')
+    names = ("item_id", "prompt", "target", "text", "model", *(f"score_{name}" for name in data.scorers))
+    rows, room = [], _ROOM
+    for row in data.rows[:_ITEMS]:
+        cells = [_plain(row.get(name)) for name in names]
+        room -= sum(len(escape_text(cell).encode(errors="replace")) + _CELL for cell in cells)
+        if room < 0:
+            break
+        rows.append(cells)
+    note = f"The first {len(rows):,} of {len(data.rows):,} rows." if len(rows) < len(data.rows) else ""
+    return _section("Prompts and replies", f'<div class="scroll texts">{table(head, rows)}</div>', note)
 
 
 def _plain(value: Any) -> str:
     if value is None:
         return ""
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    shown = f"{value:g}" if isinstance(value, float) else harmless(str(value))
+    return shown if len(shown) <= _CHARS else f"{shown[:_CHARS]}…"
 
 
-def _settings(run: Run, *, text: bool) -> str:
+def _settings(run: RunResult, *, text: bool) -> str:
     settings: Mapping[str, Any] = run.settings()
     shown = {**settings, "arms": ", ".join(arm["variant"] for arm in settings["arms"])}
-    if settings.get("system") and not text:
-        shown["system"] = "given (not shown)"
-    if not text:
+    if not text:  # system messages, rubrics, and the command line that held them
+        shown |= {"system": settings.get("system") and "given (not shown)", "command": None}
+        shown["judges"] = [f"{name}: {judge['model']}" for name, judge in settings.get("judges", {}).items()]
         shown["params"] = {key: value for key, value in settings["params"].items() if not _holds_text(value)}
     rows = [[name.replace("_", " "), _setting(value)] for name, value in shown.items() if value not in (None, [], {})]
     return table(("setting", "value"), rows)

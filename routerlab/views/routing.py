@@ -15,7 +15,7 @@ from routerlab.views.picture import Picture
 from routerlab.views.scatter import Spot, scatter_panel
 from routerlab.views.svg import Element, escape_text
 from routerlab.views.theme import Theme
-from routerlab.views.words import count, money
+from routerlab.views.words import count, money, seconds
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Routing"]
 
 _ALL = ("always-weak", "always-strong", "random", "oracle")
-_HEAD = ("policy", "quality", "USD for 1,000", "median latency", "strong", "PGR", "APGR", "CPT 50 %", "CPT 80 %")
+_HEAD = ("policy", "quality", "USD for 1,000", "median latency", "strong", "PGR", "APGR", "CPT 50, 80")
 
 
 class Routing(Picture):
@@ -113,7 +113,14 @@ class Routing(Picture):
 
     def _repr_html_(self) -> str:
         rows = [
-            [result.policy, *cells(result), _share(result.strong_share), *_metrics(result)] for result in self.results
+            [
+                result.policy,
+                *cells(result)[:2],
+                seconds(None if result.latency_s is None else result.latency_s.value),
+                _share(result.strong_share),
+                *_metrics(result),
+            ]
+            for result in self.results
         ]
         note = f"<p>{escape_text(str(self))}</p>"
         return page_part(note + self.html + table(_HEAD, rows, numbers=range(1, len(_HEAD))))
@@ -136,8 +143,8 @@ def _share(value: float | None) -> str:
 
 
 def _metrics(result: RouteResult) -> list[str]:
-    shares = (result.cpt50, result.cpt80)
+    shares = [_share(value) for value in (result.cpt50, result.cpt80)]
     return [
         *("" if value is None else f"{value:.3f}" for value in (result.pgr, result.apgr)),
-        *(_share(value) for value in shares),
+        ", ".join(filter(None, shares)),
     ]

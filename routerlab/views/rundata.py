@@ -4,22 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
 from routerlab.experiments.judging import PURPOSE as JUDGE
 from routerlab.experiments.preflight import PURPOSE as PREFLIGHT
 from routerlab.experiments.statistics import mean_interval, percentile, wilson_interval
+from routerlab.session.rows import records
 from routerlab.views.frames import RecordSource
 from routerlab.views.lanes import Segment, states
+from routerlab.views.timing import queueing, speed
 
-__all__ = ["History", "Point", "RunData", "frontier", "histories", "latencies", "records", "summary_rows"]
+__all__ = ["History", "Point", "RunData", "frontier", "histories", "latencies", "summary_rows"]
 
 Row = Mapping[str, Any]
 _NOT_COUNTED = {"cancelled", "rejected"}
+_TOO_MANY = "RateLimitError"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RunData:
     """What a run left behind.
 
@@ -49,6 +53,17 @@ class RunData:
         events = [row for row in records(recorder.columns("events")) if first - 1.0 <= row["at"] <= last + 1.0]
         return cls(rows, attempts, events, scorers)
 
+    @cached_property
+    def settled(self) -> frozenset[str]:
+        """The calls that rows show; others were put back, and their items sent again later."""
+        return frozenset(row["call_id"] for row in self.rows if row.get("call_id"))
+
+    def counts(self, attempt: Row) -> bool:
+        """Whether an attempt says something of its model: not that it came too early, and was sent again later."""
+        if attempt["outcome"] in _NOT_COUNTED:
+            return False
+        return attempt["error_type"] != _TOO_MANY or attempt["call_id"] in self.settled
+
     @property
     def models(self) -> list[str]:
         """Every model that was sent something, in the order in which that happened first; then those from a cache."""
@@ -66,13 +81,8 @@ class RunData:
         return max((row["ended_at"] for row in self.attempts), default=0.0) - self.start
 
 
-def records(columns: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
-    """Columns as rows."""
-    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
-
-
 def summary_rows(data: RunData, by: str = "model") -> list[dict[str, Any]]:
-    """One row per model that was sent something, or per variant of the run; see `Run.summary`."""
+    """One row per model that was sent something, or per variant of the run; see `RunResult.summary`."""
     if by == "variant":
         variants = dict.fromkeys(row["variant"] for row in data.rows)
         return [_variant_row(data, variant) for variant in variants]
@@ -81,7 +91,7 @@ def summary_rows(data: RunData, by: str = "model") -> list[dict[str, Any]]:
 
 
 def _model_row(data: RunData, model: str, away: int) -> dict[str, Any]:
-    attempts = [row for row in data.attempts if row["model"] == model and row["outcome"] not in _NOT_COUNTED]
+    attempts = [row for row in data.attempts if row["model"] == model and data.counts(row)]
     answered = [row for row in data.rows if row["status"] == "ok" and row.get("model") == model]
     good = [row for row in attempts if row["outcome"] == "ok"]
     calls, ok = (len({row["call_id"] for row in some}) for some in (attempts, good))  # an item of turns has several
@@ -92,6 +102,8 @@ def _model_row(data: RunData, model: str, away: int) -> dict[str, Any]:
         **_success(ok, calls),
         "failovers": away,
         **_latency(row["latency_s"] for row in good),
+        **speed(good),
+        **queueing(answered),
         **_scores(answered, data.scorers),
         **{name: _known_sum(row[name] for row in good) for name in ("prompt_tokens", "completion_tokens")},
         "cost_usd": _known_sum(row["cost_usd"] for row in [*attempts, *cached]),
@@ -107,6 +119,8 @@ def _variant_row(data: RunData, variant: str) -> dict[str, Any]:
         **_success(len(answered), len(rows)),
         "failovers": sum(row.get("failovers") or 0 for row in rows),
         **_latency(row.get("latency_s") for row in answered),
+        **speed(row for row in answered if not row.get("cached")),
+        **queueing(answered),
         **_scores(answered, data.scorers),
         **tokens,
         "cost_usd": _known_sum(row.get("cost_usd") for row in rows),

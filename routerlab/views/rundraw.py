@@ -6,24 +6,27 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from routerlab.views.charts import RIGHT, WIDTH, Panel
-from routerlab.views.svg import Element, clip, el, text
+from routerlab.views.svg import Element, clip, el, lines, text
 from routerlab.views.theme import Theme
 from routerlab.views.waterfall import patterns
 from routerlab.views.words import count, money, seconds
 
 __all__ = ["run_line", "runs_panel"]
 
-_ROW, _BAR = 46.0, 10.0
+_ROW, _BAR, _LINE = 46.0, 10.0, 15.0
 
 
 def runs_panel(runs: Sequence[Mapping[str, Any]], theme: Theme) -> Panel:
-    """A bar for each run: answered plain, failed hatched."""
+    """A bar for each run, answered plain, failed hatched; below it what there is to remark."""
     if not runs:
         return Panel(30.0, [text("no run", 16, 20, fill=theme.muted)])
-    nodes = [patterns("run", theme)]
-    for place, run in enumerate(runs):
-        nodes += _run(run, place * _ROW, theme)
-    return Panel(len(runs) * _ROW, nodes)
+    nodes, top = [patterns("run", theme)], 0.0
+    for run in runs:
+        notes = [line for note in run["notes"] for line in lines(note, RIGHT - 16, 11)]
+        nodes += _run(run, top, theme)
+        nodes += [text(line, 16, top + 54 + _LINE * at, fill=theme.muted, size=11) for at, line in enumerate(notes)]
+        top += _ROW + _LINE * len(notes) + (6 if notes else 0)
+    return Panel(top, nodes)
 
 
 def _run(run: Mapping[str, Any], top: float, theme: Theme) -> list[Element]:
@@ -32,7 +35,7 @@ def _run(run: Mapping[str, Any], top: float, theme: Theme) -> list[Element]:
     y = top + 28
     box = {"y": y, "height": _BAR}
     nodes = [
-        text(clip(run_line(run), WIDTH - 32, 12), 16, top + 18, fill=theme.ink, size=12),
+        text(clip(_numbers(run), WIDTH - 32, 12), 16, top + 18, fill=theme.ink, size=12),
         el("rect", x=16, width=whole, fill=theme.panel, **box),
         el("rect", x=16, width=share[0], fill=theme.ok, **box),
     ]
@@ -44,7 +47,11 @@ def _run(run: Mapping[str, Any], top: float, theme: Theme) -> list[Element]:
 
 
 def run_line(run: Mapping[str, Any]) -> str:
-    """A run in one line: how far, how well, how dear."""
+    """A run in one line: how far, how well, how dear, and what there is to remark."""
+    return " · ".join([_numbers(run), *run["notes"]])
+
+
+def _numbers(run: Mapping[str, Any]) -> str:
     busy = run["status"] in {"running", "pending"}
     parts = [
         f"{run['name']}: {run['status']}",
@@ -55,6 +62,5 @@ def run_line(run: Mapping[str, Any]) -> str:
         f"{run['rate']:.1f}/s" if run["rate"] else "",
         f"{seconds(run['eta'])} left" if busy and run["eta"] is not None else "",
         "" if busy else seconds(run["elapsed"]),
-        *run["notes"],
     ]
     return " · ".join(part for part in parts if part)

@@ -8,11 +8,13 @@ from typing import Any
 
 from routerlab.experiments.routes import Estimate
 from routerlab.views.charts import LEFT, RIGHT, Panel, head
+from routerlab.views.rundata import RunData, frontier, summary_rows
 from routerlab.views.svg import Element, el, short, text, text_width
 from routerlab.views.theme import Theme, model_colours
 from routerlab.views.waterfall import ticks
+from routerlab.views.words import money
 
-__all__ = ["Spot", "add_plot", "scatter_panel"]
+__all__ = ["Spot", "add_plot", "frontier_panel", "scatter_panel"]
 
 _TOP, _BOTTOM = 44.0, 270.0
 
@@ -78,6 +80,24 @@ def scatter_panel(
         x, y = place(spot.x.value, spot.y.value)
         nodes.append(el("circle", cx=x, cy=y, r=5.5, fill=inks[spot.label], stroke=theme.paper, stroke_width=1.5))
     return Panel(_BOTTOM + 26, nodes)
+
+
+def frontier_panel(data: RunData, theme: Theme) -> Panel:
+    """A run's quality against its cost; the line joins the models that no other beats in both."""
+    points, quality = frontier(data)
+    spots = [
+        Spot(
+            point.model,
+            Estimate(point.cost_usd, point.cost_usd, point.cost_usd),
+            Estimate(point.quality, point.low, point.high),
+            all(point.quality > cheaper.quality for cheaper in points[:place]),
+        )
+        for place, point in enumerate(points)
+    ]
+    unknown = [row["model"] for row in summary_rows(data) if row["ok"] and row["cost_usd"] is None]
+    left_out = f"; without a price: {', '.join(unknown)}" if unknown else ""
+    how = f"{quality} against USD for 1,000 answers, with 95 % intervals{left_out}"
+    return scatter_panel(spots, "Quality and cost", how, money, data.models, theme)
 
 
 def _cross(spot: Spot, place: Callable[[float, float], tuple[float, float]], ink: str) -> Element:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Collection, Coroutine, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -12,27 +11,27 @@ from routerlab.experiments.budget import Budget
 from routerlab.experiments.items import Item
 from routerlab.experiments.judge import split_judges, warn_of_family
 from routerlab.experiments.labels import LABEL
+from routerlab.experiments.remarks import failed_words
 from routerlab.experiments.rescore import Scores, items_of, rescore, score_record
 from routerlab.experiments.scorer import Scorer, ScoreResult
 from routerlab.experiments.scorers import resolve_scorers
 from routerlab.experiments.threads import scorer_loop
+from routerlab.session.loop import LoopThread
 from routerlab.session.results import CallSpec
+from routerlab.session.rows import records
 from routerlab.session.session import Session
 from routerlab.views.frames import RecordSource
-from routerlab.views.rundata import records
 
 if TYPE_CHECKING:
     from routerlab.views.label import Labels, RunAgreement
-    from routerlab.views.run import Run
+    from routerlab.views.result import RunResult
 
-__all__ = ["agreement", "check_judges", "kept_scores", "label", "score_run"]
+__all__ = ["agreement", "ascore_run", "check_judges", "kept_scores", "label", "score_run"]
 
-R = TypeVar("R", bound="Run")
+R = TypeVar("R", bound="RunResult")
 
 
-def check_judges(
-    scorers: Iterable[Scorer], session: Session, models: Iterable[str], arms: int, *, depth: int = 3
-) -> None:
+def check_judges(scorers: Iterable[Scorer], session: Session, models: Iterable[str], arms: int) -> None:
     """Tell mistakes about judges before anything is sent.
 
     Args:
@@ -40,13 +39,12 @@ def check_judges(
         session: whose models they are.
         models: whose replies they judge.
         arms: of the run.
-        depth: calls from the user's cell down to here, for the place of the warning.
 
     Raises:
         ConfigurationError: no such model, or nothing to compare.
 
     Warns:
-        UserWarning: a judge would judge its own family.
+        UserWarning: a judge would judge its own family (simulated models have none).
     """
     _, judges = split_judges(scorers)
     for judge in judges:
@@ -55,7 +53,7 @@ def check_judges(
             raise ConfigurationError(
                 f"the judge {judge.name!r} compares arms, and this run has {arms}: give two models"
             )
-    warn_of_family(judges, models, stacklevel=depth + 1)
+    warn_of_family(judges, [model for model in models if model.partition("/")[0] not in session.desk.simulated])
 
 
 def kept_scores(recorder: RecordSource, run_id: str, known: Collection[str]) -> Scores:
@@ -68,7 +66,29 @@ def kept_scores(recorder: RecordSource, run_id: str, known: Collection[str]) -> 
 def score_run(
     run: R, scorers: Any, session: Session | None, scores: Scores, recorder: Any, budget_usd: float | None
 ) -> R:
-    """Score the replies of a run again; see `Run.score`."""
+    """Score the replies of a run again; see `RunResult.score`."""
+    work = _scoring(run, scorers, session, scores, recorder, budget_usd)
+    _loop(session).run(work)
+    return run
+
+
+async def ascore_run(
+    run: R, scorers: Any, session: Session | None, scores: Scores, recorder: Any, budget_usd: float | None
+) -> R:
+    """`score_run`, to be awaited in any event loop; cancelling it keeps the scores that are there."""
+    work = _scoring(run, scorers, session, scores, recorder, budget_usd)
+    await _loop(session).bridge(work)
+    return run
+
+
+def _loop(session: Session | None) -> LoopThread:
+    return session.loop if session is not None and not session.loop.closed else scorer_loop()
+
+
+def _scoring(
+    run: RunResult, scorers: Any, session: Session | None, scores: Scores, recorder: Any, budget_usd: float | None
+) -> Coroutine[Any, Any, None]:
+    """The work, once all mistakes are told."""
     _check_over(run)
     resolved = resolve_scorers(scorers)
     rows = run.rows()
@@ -79,11 +99,12 @@ def score_run(
         session.check_open()
         models = {str(row["model"]) for row in rows if row.get("model")}
         check_judges(judges, session, sorted(models), len({row["variant"] for row in rows}))
-    limit = run.settings().get("budget_usd") if budget_usd is None else budget_usd
     budget = _budget(run, session, scores)
-    budget.limit_usd = limit
+    budget.limit_usd = run.settings().get("budget_usd") if budget_usd is None else budget_usd
     book = _Book(run.run_id, recorder)
     scores.begin(scorer.name for scorer in resolved)
+    stale = tuple(failed_words(scorer.name) for scorer in resolved)
+    run.engine.notes[:] = [note for note in run.engine.notes if not note.startswith(stale)]
     work = rescore(
         rows,
         _items(run, rows, recorder),
@@ -95,15 +116,11 @@ def score_run(
         call=session.call if judges and session is not None else None,
         budget=budget,
     )
-    loop = session.loop if session is not None and not session.loop.closed else scorer_loop()
-    loop.run(book.after(work))
-    if book.error is not None:
-        scores.notes.append(f"the latest scores are in this object alone: {book.error}")
-    return run
+    return book.after(work, run, scores)
 
 
-def label(run: Run, n: int, seed: int, scores: Scores, recorder: Any) -> Labels:
-    """Verdicts by hand; see `Run.label`."""
+def label(run: RunResult, n: int, seed: int, scores: Scores, recorder: Any) -> Labels:
+    """Verdicts by hand; see `RunResult.label`."""
     from routerlab.views.label import label_run
 
     _check_over(run)
@@ -117,8 +134,8 @@ def label(run: Run, n: int, seed: int, scores: Scores, recorder: Any) -> Labels:
     return label_run(run.name, run.rows(), n, seed, keep)
 
 
-def agreement(run: Run, scorer: str) -> RunAgreement:
-    """See `Run.agreement`."""
+def agreement(run: RunResult, scorer: str) -> RunAgreement:
+    """See `RunResult.agreement`."""
     from routerlab.views.label import RunAgreement
 
     for name in (scorer, LABEL):
@@ -128,12 +145,12 @@ def agreement(run: Run, scorer: str) -> RunAgreement:
     return RunAgreement(run.rows(), scorer)
 
 
-def _check_over(run: Run) -> None:
+def _check_over(run: RunResult) -> None:
     if not run.over:
         raise ConfigurationError(f"run {run.name!r} is not over: wait for it, or stop it, and score it then")
 
 
-def _budget(run: Run, session: Session | None, scores: Scores) -> Budget:
+def _budget(run: RunResult, session: Session | None, scores: Scores) -> Budget:
     """The money of the run, judges of before included."""
     own: Budget | None = getattr(run.engine, "budget", scores.budget)
     if own is None:
@@ -142,7 +159,7 @@ def _budget(run: Run, session: Session | None, scores: Scores) -> Budget:
     return own
 
 
-def _items(run: Run, rows: Sequence[Mapping[str, Any]], recorder: Any) -> dict[str, Item]:
+def _items(run: RunResult, rows: Sequence[Mapping[str, Any]], recorder: Any) -> dict[str, Item]:
     """The items as they were asked; those of a run of the past as the records have them."""
     asked = getattr(run.engine.plan, "dataset", ())
     found = {item.id: item for item in asked}
@@ -166,10 +183,22 @@ class _Book:
             except StoreError as error:
                 self.error = error
 
-    async def after(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do the work, and wait until what came of it is on disk."""
+    def _note(self, notes: Sequence[str]) -> None:
+        """Put the notes of judges beside the run's own."""
+        kept = records(self._recorder.columns("runs", {"run_id": self._run_id}))
+        if kept and list(kept[-1]["notes"] or ()) != notes and hasattr(self._recorder, "add"):
+            try:
+                self._recorder.add("runs", {**kept[-1], "notes": notes})
+            except StoreError as error:
+                self.error = error
+
+    async def after(self, work: Coroutine[Any, Any, None], run: RunResult, scores: Scores) -> None:
+        """Do the work, and wait until what came of it is on disk; where it could not be, `scores` notes it."""
         try:
             await work
         finally:
-            if self.error is None and hasattr(self._recorder, "barrier"):
-                await asyncio.wrap_future(self._recorder.barrier())
+            self._note(run.notes)
+            if self.error is None and hasattr(self._recorder, "keep"):
+                self._recorder.keep()
+            if self.error is not None:
+                scores.notes.append(f"the latest scores are in this object alone: {self.error}")

@@ -8,24 +8,24 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from routerlab.views.board import BREAKERS
+from routerlab.views.boardtext import board_text, failover_lines, headline
 from routerlab.views.charts import LEFT, RIGHT, WIDTH, Panel, head, stack, x_axis
-from routerlab.views.lanes import Segment, state_name
+from routerlab.views.lanes import Segment, signed_state
+from routerlab.views.markup import beside_live
 from routerlab.views.picture import Picture
-from routerlab.views.rundraw import run_line, runs_panel
+from routerlab.views.rundraw import runs_panel
 from routerlab.views.svg import Element, clip, el, short, text, text_width
 from routerlab.views.theme import Theme, model_colours
 from routerlab.views.waterfall import band, patterns
-from routerlab.views.words import count, money, percent, seconds
+from routerlab.views.words import money, percent, seconds
 
 __all__ = ["Still"]
 
 _LANE, _GAP, _HEAD, _CHART = 36.0, 5.0, 34.0, 84.0
 _SPAN_S = 300.0  # at most
 _STEPS = 420  # points of all lines of a chart, and bars of all lanes: a picture that is saved must be small
-_TRACES = 5
 _ROOM = 60_000  # bytes of both pictures that a notebook keeps
 _SHARPNESS = ((1.0, 64), (1.0, 24), (0.75, 24), (0.5, 24), (0.5, 8))  # scale, colours
-_SIGNS = ("●", "○", "◐")
 _DASHES = (None, "6 3", "2 3")
 
 
@@ -56,15 +56,8 @@ class Still(Picture):
 
     @property
     def html(self) -> str:
-        """As for every picture; marked, so that a page with the live panel can leave it out.
-
-        Without a kernel a notebook puts an error in the place of the live panel: that is hidden, too.
-        """
-        hide = (
-            ".jp-OutputArea-child:has(+ .jp-OutputArea-child .routerlab-still) "
-            ".jupyter-widgets:not(:has(*)){display:none}"
-        )
-        return f'<div class="routerlab-still"><style>{hide}</style>{super().html}</div>'
+        """As for every picture; marked, so that a page with the live panel can leave it out."""
+        return beside_live(super().html)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
         """Small enough to be saved again and again: both pictures together at most 60 kB."""
@@ -95,7 +88,7 @@ class Still(Picture):
             panels += [self._chart(theme, *measure) for measure in _MEASURES]
         if self._show & {"failovers", "trace"}:
             panels.append(self._failovers(theme))
-        return stack(panels, theme=theme, label=self._headline())
+        return stack(panels, theme=theme, label=headline(self._whole))
 
     def _counters(self, theme: Theme) -> Panel:
         nodes = [text("routerlab", 16, 20, fill=theme.ink, size=14, bold=True)]
@@ -140,7 +133,7 @@ class Still(Picture):
                 nodes += band(segment, self._x(segment.start), self._x(segment.end), top, _LANE, "still", theme)
             nodes += self._draw_bars(bars[place], top, most, theme)
             breaker, success = self._whole["s"][str(place)][0], self._whole["s"][str(place)][3]
-            about = f"{_SIGNS[breaker]} {state_name(BREAKERS[breaker])}"
+            about = signed_state(BREAKERS[breaker])
             about += "" if success is None else f" · {percent(success / 1000)} ok"
             nodes += [
                 text(self._name(place, LEFT - 26, 12), 16, top + 15, fill=theme.ink, title=model),
@@ -247,65 +240,20 @@ class Still(Picture):
 
     def _failovers(self, theme: Theme) -> Panel:
         nodes = head("Latest failovers", "", theme)
-        lines = self._failover_lines()
+        lines = failover_lines(self._whole)
         for place, line in enumerate(lines):
             nodes.append(text(clip(line, WIDTH - 32, 11.5), 16, 44 + 18 * place, fill=theme.ink, size=11.5))
         return Panel(36.0 + 18 * len(lines), nodes)
 
-    def _failover_lines(self) -> list[str]:
-        traces = self._whole["f"][-_TRACES:][::-1]
-        if not traces:
-            return ["No call has moved on to another model."]
-        return [
-            f"{time.strftime('%H:%M:%S', time.gmtime(trace['at']))}  {self._steps_of(trace)}  ({seconds(trace['s'])})"
-            for trace in traces
-        ]
-
-    def _steps_of(self, trace: Mapping[str, Any]) -> str:
-        """``sim/alpha 503 · moved on → sim/beta answered · 55 ms``."""
-        short = dict(zip(self._models, self._names, strict=True))
-        bars = sorted((bar[0], name, bar[4]) for name, _, lane in trace["lanes"] for bar in lane)
-        return " → ".join(f"{short.get(name, name)} {label}" for _, name, label in bars)
-
     # -- the text ------------------------------------------------------------------------------------------------------
 
-    def _headline(self) -> str:
-        c = self._whole["c"]
-        ended = c["ok"] + c["failed"]
-        parts = [
-            count(c["calls"], "call"),
-            f"{percent(c['ok'] / ended)} ok" if ended else "",
-            count(c["failovers"], "failover"),
-            f"{c['tokens']:,} tokens" if c["tokens"] else "",
-            money(c["cost_usd"]),
-        ]
-        return "routerlab: " + " · ".join(part for part in parts if part)
-
     def __str__(self) -> str:
-        lines = [] if self._show == {"runs"} else [self._headline()]
-        if "runs" in self._show:
-            lines += [run_line(run) for run in self._runs]
-        if self._show & {"breakers", "scores"}:
-            name = max((len(model) for model in self._models), default=0)
-            lines += [self._model_line(place, name) for place in range(len(self._models))]
-        if self._show & {"failovers", "trace"}:
-            lines += ["latest failovers:", *(f"  {line}" for line in self._failover_lines())]
-        return "\n".join(lines)
-
-    def _model_line(self, place: int, name: int) -> str:
-        breaker, _, score, success, latency, *_ = self._whole["s"][str(place)]
-        parts = [
-            f"{_SIGNS[breaker]} {state_name(BREAKERS[breaker])}",
-            "no data" if success is None else f"{percent(success / 1000)} ok",
-            "" if score is None else f"score {score / 1000:.3f}",
-            "" if latency is None else seconds(latency / 1000),
-        ]
-        return f"{self._models[place]:<{name}}  " + " · ".join(part for part in parts if part)
+        return board_text(self._whole, self._show, self._runs)
 
 
 _MEASURES: tuple[tuple[str, int, float, Callable[[float], str]], ...] = (
     ("EWMA score", 0, 1000.0, lambda value: f"{value / 1000:.2f}"),
-    ("Success rate", 1, 1000.0, lambda value: percent(value / 1000)),
+    ("Success rate", 1, 1000.0, lambda value: f"{value / 10:.3g} %"),
     ("Latency", 2, 0.0, lambda value: seconds(value / 1000)),
 )
 

@@ -8,10 +8,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from html import escape
 
-__all__ = ["Element", "Value", "clip", "el", "escape_text", "fmt", "group", "short", "text", "text_width"]
+__all__ = ["Element", "Value", "clip", "el", "escape_text", "fmt", "group", "lines", "short", "text", "text_width"]
 
-# Characters that XML 1.0 forbids even in escaped form: one of them makes the whole picture unreadable.
-_FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+# Characters that XML 1.0 forbids even in escaped form (one of them makes the whole picture unreadable), other controls,
+# and marks that would turn around what stands beside them.
+_FORBIDDEN = re.compile(
+    "[^\t\n\r\u0020-\u007e\u00a0-\u2029\u202f-\u2065\u206a-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
+)
 
 Value = str | float | None
 """Of an attribute; None leaves it out."""
@@ -90,7 +93,7 @@ def fmt(value: Value) -> str:
 
 
 def escape_text(content: str, *, quote: bool = True) -> str:
-    """Escape a text for XML and HTML; what XML forbids altogether becomes U+FFFD."""
+    """Escape a text for XML and HTML; what XML forbids altogether, or turns text around, becomes U+FFFD."""
     return escape(_FORBIDDEN.sub("\ufffd", content), quote=quote)
 
 
@@ -147,3 +150,19 @@ def clip(content: str, width: float, size: float, *, bold: bool = False) -> str:
             break
         kept += char
     return f"{kept}…"
+
+
+def lines(content: str, width: float, size: float) -> list[str]:
+    """The text in lines that fit into `width`, broken between words; a word that is too long is clipped.
+
+    >>> lines("nothing is lost where a line ends", 90, 10)
+    ['nothing is lost', 'where a line', 'ends']
+    """
+    found: list[str] = []
+    for word in content.split():
+        longer = f"{found[-1]} {word}" if found else word
+        if found and text_width(longer, size) <= width:
+            found[-1] = longer
+        else:
+            found.append(clip(word, width, size))
+    return found

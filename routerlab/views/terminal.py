@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from routerlab.views.console import print_table
 from routerlab.views.history import history_text
-from routerlab.views.run import Run, summary_cells, summary_head
+from routerlab.views.result import RunResult
 from routerlab.views.rundata import RunData, summary_rows
+from routerlab.views.summary import summary_cells, summary_head
+from routerlab.views.timing import timing_columns
+from routerlab.views.words import plain
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 __all__ = ["print_run"]
 
-_WIDE = 118  # columns that the whole table needs
+_WIDE = 118  # columns that the table needs with intervals and tokens
+_TIMING = 11  # that one more number needs
+_NAME = 14  # characters of a model's name that stay in one piece
 
 
-def print_run(run: Run, console: Console | None = None) -> None:
+def print_run(run: RunResult, console: Console | None = None) -> None:
     """Print a run.
 
     Args:
@@ -28,25 +34,18 @@ def print_run(run: Run, console: Console | None = None) -> None:
 
     out = console or RichConsole()
     data = run.data
-    out.print(Text(f"{run.name} · {run.status}", style="bold"))
-    out.print(_table(data, run.scorers, compact=out.width < _WIDE))
+    out.print(Text(plain(f"{run.name} · {run.status}"), style="bold"))
+    _print_summary(data, run.scorers, run.told_by, out)
     out.print(Text("Breakers over the run: ─ closed, █ open, ▒ half-open", style="bold"))
-    out.print(Text(history_text(data, out.width)))
+    out.print(Text(plain(history_text(data, out.width))))
     for note in run.notes:
-        out.print(Text(f"Note: {note}"))
+        out.print(Text(plain(f"Note: {note}")))
 
 
-def _table(data: RunData, scorers: list[str], *, compact: bool) -> Any:
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-    from rich.text import Text
-
-    rows = summary_rows(data)
-    first, *others = summary_head("model", scorers, compact=compact)
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    table.add_column(first, overflow="fold", min_width=min(14, max([len(row["model"]) for row in rows], default=0)))
-    for name in others:
-        table.add_column(name, justify="right", no_wrap=True)
-    for row in rows:
-        table.add_row(*(Text(cell) for cell in summary_cells(row, scorers, compact=compact)))  # no markup
-    return table
+def _print_summary(data: RunData, scorers: list[str], by: str, out: Console) -> None:
+    rows, compact = summary_rows(data, by), out.width < _WIDE
+    timing = timing_columns(rows)
+    timing = timing if out.width >= _WIDE + _TIMING * len(timing) else []
+    head = summary_head(by, scorers, timing, compact=compact)
+    cells = [summary_cells(row, scorers, timing, by, compact=compact) for row in rows]
+    print_table(out, head, cells, range(1, len(head)), name=_NAME)

@@ -7,8 +7,8 @@ from typing import Any
 
 from routerlab.core.errors import ConfigurationError
 from routerlab.experiments.judging import PURPOSE
+from routerlab.session.rows import records
 from routerlab.views.frames import RecordSource
-from routerlab.views.rundata import records
 from routerlab.views.trace import Trace
 
 __all__ = ["read_trace", "read_traces"]

@@ -7,7 +7,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["count", "marks", "money", "percent", "seconds", "short_names"]
+from routerlab.core.plain import plain
+
+__all__ = ["count", "marks", "money", "percent", "plain", "seconds", "short_names"]
 
 
 def count(number: int, noun: str) -> str:
@@ -38,8 +40,8 @@ def seconds(value: float | None) -> str:
 def money(value: float | None) -> str:
     """USD with as many decimals as it needs; empty where the price is unknown.
 
-    >>> money(0.000213), money(1.5), money(0.0), money(None)
-    ('$0.00021', '$1.50', '$0', '')
+    >>> money(0.000213), money(0.5), money(1.5), money(0.0), money(None)
+    ('$0.00021', '$0.50', '$1.50', '$0', '')
     """
     if value is None or value != value:  # noqa: PLR0124 - NaN
         return ""
@@ -48,7 +50,8 @@ def money(value: float | None) -> str:
     if value >= 0.995:
         return f"${value:,.2f}"
     decimals = max(2, 1 - math.floor(math.log10(abs(value))))  # two figures that say something
-    return f"${value:.{decimals}f}".rstrip("0")
+    whole, _, part = f"{value:.{decimals}f}".rstrip("0").partition(".")
+    return f"${whole}.{part:0<2}"
 
 
 def percent(value: float | None) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 NAMES = (
     *("calls", "way_in", "streams", "window", "cache", "breaker", "records", "simulated", "first_reply"),
-    *("dashboard", "masking", "formats", "verdicts"),
+    *("dashboard", "masking", "formats", "verdicts", "replay", "run_streams"),
 )
 
 

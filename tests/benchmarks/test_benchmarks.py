@@ -15,7 +15,7 @@ NAMES = sorted(path.stem.removeprefix("bench_") for path in HERE.glob("bench_*.p
 @pytest.mark.parametrize("name", NAMES)
 def test_each_benchmark_runs(name: str) -> None:
     command = [sys.executable, str(HERE / "run.py"), name, "--quick"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=1200)
     assert done.returncode == 0, done.stderr
     assert f"== {name}" in done.stdout
     assert "aim" in done.stdout or "is not installed" in done.stdout  # every peer may be missing
@@ -23,6 +23,6 @@ def test_each_benchmark_runs(name: str) -> None:
 
 def test_the_runner_knows_every_benchmark_and_refuses_an_unknown_one() -> None:
     command = [sys.executable, str(HERE / "run.py"), "no-such-benchmark"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode != 0
     assert all(name in done.stderr for name in NAMES)

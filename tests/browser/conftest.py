@@ -26,8 +26,9 @@ ARGUMENTS += [
     "--disable-sync",
     "--js-flags=--expose-gc",
 ]
-START_S = 90.0
-RUN_S = 180.0
+START_S = 180.0
+RUN_S = 300.0
+PATIENCE_S = 60.0
 
 READY = """() => { const notebook = window.jupyterapp?.shell.currentWidget;
   return notebook?.context?.isReady && notebook.sessionContext?.session?.kernel?.status === 'idle'; }"""
@@ -35,6 +36,7 @@ RUN_ALL = """() => { window.ran = false; window.jupyterapp.commands.execute('not
   .then(() => { window.ran = true; }, error => { window.ran = 'failed: ' + error; }); }"""
 OVER = """() => window.ran && window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'idle'"""
 SAVE = "() => window.jupyterapp.commands.execute('docmanager:save')"
+END_KERNEL = "() => { window.jupyterapp?.shell.currentWidget?.sessionContext?.shutdown(); }"  # and do not wait for it
 CHANGE_THEME = "theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme})"
 HAS_THEME = "light => document.body.dataset.jpThemeLight === light"
 
@@ -152,7 +154,8 @@ class Server:
         return [sys.executable, "-m", "voila", *options, str(self.notebooks)]
 
     def notebook(self):
-        return [sys.executable, "-m", "notebook", *(word for word in self.lab()[3:] if "LabApp" not in word)]
+        options = [word for word in self.lab()[3:] if "LabApp" not in word]
+        return [sys.executable, "-m", "notebook", *options, "--JupyterNotebookApp.expose_app_in_browser=True"]
 
     def marimo(self):
         options = ["--headless", "--host", "127.0.0.1", "--port", str(self.port), "--no-token", "--no-skew-protection"]
@@ -232,6 +235,19 @@ class Sheet:
             code,
         )
 
+    def until(self, expression):
+        """Wait until the kernel finds it true."""
+        from playwright.sync_api import Error
+
+        end = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                return self.do(f"assert {expression}, {expression!r}")
+            except Error:
+                if time.monotonic() > end:
+                    raise
+            self.page.wait_for_timeout(100)
+
     def theme(self, name):
         self.page.evaluate(CHANGE_THEME, f"JupyterLab {name}")
         self.page.wait_for_function(HAS_THEME, arg=str(name == "Light").lower())
@@ -244,7 +260,7 @@ class Sheet:
     def text(self, selector):
         return self.page.locator(selector).first.inner_text()
 
-    def wait(self, condition, *, seconds=10.0, arg=None):
+    def wait(self, condition, *, seconds=PATIENCE_S, arg=None):
         """Wait until JavaScript says so."""
         self.page.wait_for_function(condition, arg=arg, timeout=seconds * 1000)
 
@@ -261,7 +277,7 @@ def notebook_of(*cells):
     return made
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server(tmp_path_factory):
     server = Server(tmp_path_factory.mktemp("jupyterlab"))
     try:
@@ -303,6 +319,7 @@ def new_page(browser):
 
     def make(width=1280, height=1000, **options):
         context = browser.new_context(viewport={"width": width, "height": height}, **options)
+        context.set_default_timeout(PATIENCE_S * 1000)
         contexts.append(context)
         return context.new_page()
 
@@ -313,12 +330,15 @@ def new_page(browser):
 
 @pytest.fixture
 def open_cells(server, new_page):
-    """Write code cells into a notebook and open it."""
-    numbers = iter(range(100))
+    """Write code cells into a notebook and open it; its kernel ends with the test."""
+    sheets = []
 
     def open_them(*cells, name=None, width=1280):
-        name = name or f"cells-{secrets.token_hex(3)}-{next(numbers)}.ipynb"
+        name = name or f"cells-{secrets.token_hex(4)}.ipynb"
         server.put(notebook_of(*cells), name)
-        return Sheet(new_page(width), server).open(name)
+        sheets.append(Sheet(new_page(width), server).open(name))
+        return sheets[-1]
 
-    return open_them
+    yield open_them
+    for sheet in sheets:
+        sheet.page.evaluate(END_KERNEL)

@@ -152,9 +152,9 @@ def test_a_huge_body_costs_no_time() -> None:
 @pytest.mark.parametrize("run", ["\\", "%5c", "%25", "&amp;", "abcdefgh\\"])
 def test_a_long_run_of_escapes_takes_linear_time(secret: str, run: str) -> None:
     text = "abcdefgh" + run * 50_000
-    started = time.perf_counter()
+    started = time.process_time()
     Redactor([secret]).mask(text)
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1
 
 
 def test_it_shows_and_gives_away_nothing() -> None:
@@ -230,3 +230,10 @@ def test_secrets_of_others_count_as_well_those_learned_later_too() -> None:
 def test_what_may_hold_secrets_is_not_pickled() -> None:
     with pytest.raises(TypeError, match="not pickled"):
         pickle.dumps(Private(api_key="correct-horse"))
+
+
+def test_an_excerpt_holds_no_terminal_escapes() -> None:
+    assert (
+        Redactor().excerpt("a\x1b]0;title\x07\n\x9b2J \u202eb \ud800")
+        == "a\ufffd]0;title\ufffd \ufffd2J \ufffdb \ufffd"
+    )

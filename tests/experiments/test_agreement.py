@@ -75,6 +75,13 @@ def test_the_interval_is_the_one_of_all_resamples_where_they_can_be_listed() -> 
     assert found.high == pytest.approx(kappas[round(0.975 * len(kappas)) - 1], abs=0.01)
 
 
+def test_raters_that_agree_on_all_are_not_certain_to_do_so() -> None:
+    found = agreement(*rated(10, 0, 0, 10))
+    # Wilson's lower end for 20 of 20: 20 / (20 + 1.96²) = 0.8389; half of it is chance
+    assert (found.kappa, found.high) == (1.0, 1.0)
+    assert found.low == pytest.approx((0.8389 - 0.5) / 0.5, abs=1e-4)
+
+
 def test_the_same_seed_gives_the_same_interval() -> None:
     assert agreement(*rated(20, 5, 10, 15), seed=3) == agreement(*rated(20, 5, 10, 15), seed=3)
     with pytest.raises(ValueError, match="95 % is"):

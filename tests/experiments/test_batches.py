@@ -70,7 +70,8 @@ def test_a_batch_goes_in_and_its_results_come_out(tmp_path: Path) -> None:
     (tmp_path / "in.jsonl").write_text("".join(json.dumps(request) + "\n" for request in requests))
     with rl.Lab.demo() as lab:
         run = lab.replay(rl.load_dataset(tmp_path / "in.jsonl"))
-        sent = lab.calls(text=True)["params"].tolist()
+        calls = lab.calls(text=True)
+        sent = calls[calls["purpose"] == "replay"]["params"].tolist()
     written = lines(run.to_batch_jsonl(tmp_path / "out.jsonl"))
     assert [params["max_tokens"] for params in sent] == [40, 40]
     assert [line["custom_id"] for line in written] == ["r-0", "r-1"]

@@ -8,9 +8,10 @@ import random
 import pytest
 
 from routerlab.core.types import CompletionResponse, Price, TokenUsage
-from routerlab.experiments.budget import PILOT_TOKENS, Budget
+from routerlab.experiments.budget import PILOT_TOKENS, Budget, prompt_tokens
 from routerlab.experiments.datasets import load_dataset
 from routerlab.experiments.estimate import estimate
+from routerlab.experiments.judge import judge
 from routerlab.experiments.replay import Arm, Replay, ReplayPlan
 from routerlab.session.recorder import Recorder
 from routerlab.session.results import AttemptRecord, CallResult, CallSpec
@@ -48,6 +49,14 @@ def test_a_call_reserves_its_prompt_and_max_tokens_for_every_try():
     budget = Budget(1.0, price=price, models=[["sim/a"]], tries=2)
     assert budget.most_usd(0, spec(max_tokens=100)) == pytest.approx(2 * (18 * 1e-6 + 100 * 10e-6))
     assert budget.most_usd(0, spec()) == pytest.approx(2 * (18 * 1e-6 + PILOT_TOKENS * 10e-6))
+
+
+def test_a_conversation_reserves_all_its_turns_each_with_the_answers_before_it():
+    budget = Budget(1.0, price=price, models=[["sim/a"]], tries=1)
+    asked, turn = 18, 8 + 18  # tokens: of the first prompt, of each later one with what frames it
+    prompts = asked + (asked + 100 + turn) + (asked + 2 * (100 + turn))
+    most = budget.most_usd(0, spec(max_tokens=100), ["x" * 30] * 2)
+    assert most == pytest.approx(prompts * 1e-6 + 300 * 10e-6)
 
 
 def test_without_a_limit_the_running_p99_of_the_answers_is_reserved_after_a_pilot():
@@ -119,6 +128,35 @@ def test_a_run_never_spends_more_than_its_budget(virtual_loop, seed):
     assert run.progress.reaches == pytest.approx(run.progress.complete, abs=12)
 
 
+@pytest.mark.parametrize("check_first", [False, True])
+def test_conversations_and_small_calls_before_them_do_not_spend_more_either(virtual_loop, check_first):
+    spent = 0.0
+
+    async def call(spec):
+        nonlocal spent
+        await asyncio.sleep(1)
+        usage = TokenUsage(prompt_tokens(spec.messages), spec.params["max_tokens"], None)
+        spent += PRICE.cost_usd(usage)
+        row = {"call_id": "c", "outcome": "ok", "cost_usd": PRICE.cost_usd(usage), "failovers": 0}
+        done = attempt(PRICE.cost_usd(usage), usage.completion_tokens)
+        return CallResult("c", spec, row, CompletionResponse("y" * 300), None, [done])
+
+    data = load_dataset([{"id": str(n), "turns": ["Hello", "And then?", "Why?"]} for n in range(50)])
+    plan = ReplayPlan(data, ARMS, params={"max_tokens": 100}, budget_usd=0.05, concurrency=16)
+    budget = Budget(0.05, price=price, models=[["sim/a"], ["sim/b"]], tries=1)
+    options = {"clock": virtual_loop.time, "budget": budget, "check_first": check_first}
+    run = Replay(plan, call=call, recorder=Recorder(), **options)
+    virtual_loop.run_until_complete(run.run())
+    assert run.status == "stopped"
+    assert 0.045 < spent <= 0.05
+
+
+def test_an_estimate_counts_every_turn():
+    data = load_dataset([{"id": str(n), "turns": ["x" * 30, "x" * 30]} for n in range(10)])
+    (row,) = estimate(ReplayPlan(data, ARMS[:1], params={"max_tokens": 50}), price, [["sim/a"]])
+    assert (row["calls"], row["prompt_tokens"], row["completion_tokens"]) == (20, 10 * (18 + 18 + 26 + 50), 1000)
+
+
 def test_a_budget_that_is_too_small_for_one_call_says_what_it_takes(virtual_loop):
     async def call(spec):
         raise AssertionError
@@ -147,3 +185,15 @@ def test_an_estimate_takes_the_longest_answers_and_does_not_guess_prices():
         "cost_usd": pytest.approx(360e-6 + 1000 * 10e-6),
     }
     assert rows[2]["cost_usd"] is None
+
+
+def test_an_estimate_counts_what_judges_ask():
+    judges = [judge("sim/b", name="grade", max_tokens=20), judge("sim/none", pairwise=True)]
+    plan = ReplayPlan(load_dataset(["x"] * 10), ARMS, params={"max_tokens": 50}, repeats=2, scorers=judges)
+    *arms, grade, pairs = estimate(plan, lambda m, u: None if m == "sim/none" else price(m, u), [["sim/a"], ["sim/b"]])
+    assert [row["calls"] for row in arms] == [20, 20]
+    assert (grade["variant"], grade["calls"], grade["completion_tokens"]) == ("judge:grade", 40, 800)
+    assert grade["prompt_tokens"] > 40 * (50 + 300)  # the answer, and what the judge is told
+    assert grade["cost_usd"] == pytest.approx(price("sim/b", TokenUsage(grade["prompt_tokens"], 800, 0)))
+    assert (pairs["calls"], pairs["cost_usd"]) == (40, None)  # one pair an item and repeat, in both orders
+    assert pairs["prompt_tokens"] > grade["prompt_tokens"] + 40 * 50

@@ -2,15 +2,90 @@
 
 from __future__ import annotations
 
-from routerlab.experiments.lanes import Lanes, Rest, Unit, shuffled
+from itertools import pairwise
+
+from routerlab.experiments.lanes import Lanes, Rest, Unit
+from routerlab.experiments.order import BLOCK, shuffled
 from routerlab.experiments.strikes import Strikes
 
 
-def test_all_arms_of_an_item_go_together_and_all_its_repeats_before_the_next_item():
+def test_all_arms_of_an_item_go_together_and_its_repeats_after_the_other_items():
     lanes = Lanes(2, 2, 2)
     taken = [lanes.take(0.0)[0] for _ in range(8)]
-    assert taken == [Unit(item, arm, repeat) for item in (0, 1) for repeat in (0, 1) for arm in (0, 1)]
+    assert taken == [Unit(item, arm, repeat) for repeat in (0, 1) for item in (0, 1) for arm in (0, 1)]
     assert lanes.take(0.0) == (None, None)
+
+
+def test_repeats_go_block_by_block_so_that_a_stop_leaves_whole_items():
+    size, repeats = 5 * BLOCK + 7, 3
+    lanes = Lanes(size, 1, repeats, seed=3)
+    taken = [lanes.take(0.0)[0] for _ in range(size * repeats)]
+    assert len(set(taken)) == size * repeats
+    places = {}
+    for place, unit in enumerate(taken):
+        places.setdefault(unit.item, []).append((unit.repeat, place))
+    assert all([repeat for repeat, _ in met] == [0, 1, 2] for met in places.values())
+    gaps = [second - first for met in places.values() for (_, first), (_, second) in pairwise(met)]
+    assert BLOCK <= min(gaps) <= max(gaps) < 2 * BLOCK
+    for stop in range(0, size * repeats, 37):
+        begun = {unit.item for unit in taken[:stop]}
+        whole = [item for item in begun if places[item][-1][1] < stop]
+        assert len(begun) - len(whole) < 2 * BLOCK
+
+
+def test_a_lane_without_room_does_not_hold_the_others():
+    lanes = Lanes(3, 2, 1)
+    assert [lanes.take(0.0, lambda arm: arm == 1)[0].arm for _ in range(3)] == [1, 1, 1]
+    unit, wait_s = lanes.take(0.0, lambda arm: arm == 1)
+    assert unit is None
+    assert wait_s > 1, "whoever makes room says so"
+    assert lanes.take(0.0)[0] == Unit(0, 0, 0)
+
+
+def test_with_a_lead_a_fast_lane_waits_for_a_slow_one_but_not_for_one_that_is_out():
+    lanes = Lanes(99, 2, 1, lead=3, lead_patience_s=60.0)
+    slow = lanes.take(0.0)[0]
+    ahead = [lanes.take(0.0, lambda arm: arm == 1)[0] for _ in range(6)]
+    assert [unit and unit.item for unit in ahead] == [0, 1, 2, 3, 4, None]
+    lanes.put_back(slow, 300.0, "circuit open", 0.0)
+    assert lanes.take(59.0)[0] is None
+    assert lanes.take(61.0)[0] == Unit(5, 1, 0)
+    assert lanes.take(300.0)[0] == slow
+
+
+def test_an_arrival_is_an_item_for_all_arms_and_what_comes_back_keeps_its_time():
+    lanes = Lanes(3, 2, 1, arrivals=[0.0, 2.0, 5.0])
+    lanes.begin(100.0)
+    first, second = lanes.take(100.0)[0], lanes.take(100.0)[0]
+    assert [first, second] == [Unit(0, 0, 0, due=100.0), Unit(0, 1, 0, due=100.0)]
+    assert lanes.take(101.5) == (None, 0.5)
+    assert lanes.late_s(101.5) == 0.0
+    lanes.put_back(first, None, "not answering", 101.0, struck=True)
+    lanes.settled(second, ok=True)
+    assert [lanes.take(103.0)[0] for _ in range(2)] == [Unit(1, 0, 0, due=102.0), Unit(1, 1, 0, due=102.0)]
+    assert lanes.late_s(106.5) == 1.5
+    lanes.settled(Unit(1, 0, 0, due=102.0), ok=True)
+    assert lanes.take(104.0) == (first, None)
+
+
+def test_what_failed_is_tried_again_before_the_next_arrival():
+    lanes = Lanes(2, 1, 1, arrivals=[0.0, 3600.0], give_up_after_s=1800.0)
+    lanes.begin(0.0)
+    first = lanes.take(0.0)[0]
+    lanes.put_back(first, None, "not answering", 1.0, struck=True)
+    assert lanes.take(1.0)[0] == first
+    lanes.settled(first, ok=True)
+    assert lanes.take(2.0) == (None, 3598.0)
+    assert lanes.take(3600.0)[0] == Unit(1, 0, 0, due=3600.0)
+
+
+def test_a_run_that_goes_on_begins_with_the_next_arrival():
+    lanes = Lanes(4, 2, 1, arrivals=[0.0, 10.0, 20.0, 40.0], done={(0, 0, 0), (0, 1, 0), (1, 1, 0), (2, 0, 0)})
+    lanes.begin(500.0)
+    assert lanes.take(500.0)[0] == Unit(1, 0, 0, due=500.0)
+    assert lanes.take(500.0) == (None, 10.0)
+    assert lanes.take(510.0)[0] == Unit(2, 1, 0, due=510.0)
+    assert lanes.take(530.0)[0] == Unit(3, 0, 0, due=530.0)
 
 
 def test_the_order_is_shuffled_by_the_seed_and_the_same_for_all_arms():

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+
 import pytest
 
 import routerlab as rl
@@ -77,13 +80,14 @@ def test_fresh_pays_again_and_the_newest_run_has_the_name(lab, requests_of, tmp_
 
 
 def test_a_run_that_was_stopped_goes_on_where_it_was(lab, requests_of):
-    lab.faults.slow("sim/alpha", extra_s=0.05)
+    lab.faults.slow("sim/alpha", extra_s=0.3)
     run = lab.replay(DATA, MODELS, name="qa", concurrency=2, preflight=False, wait=False)
     while run.progress.done < 6:
         run.wait(0.01)
     run.stop().wait()
     done = run.progress.done
     assert run.status == "stopped"
+    lab.faults.clear()
     again = lab.replay(DATA, MODELS, name="qa", concurrency=2, preflight=False)
     assert (again.status, again.progress.ok, len(again.df)) == ("done", 24, 24)
     assert done >= 6
@@ -91,8 +95,8 @@ def test_a_run_that_was_stopped_goes_on_where_it_was(lab, requests_of):
 
 
 def test_a_run_that_is_at_work_is_not_begun_twice_in_one_process(lab, make_lab, tmp_path):
-    lab.faults.slow("sim/alpha", extra_s=0.2)
-    run = lab.replay(DATA, MODELS, name="qa", wait=False)
+    lab.faults.slow("sim/alpha", extra_s=60)
+    run = lab.replay(DATA, MODELS, name="qa", preflight=False, wait=False)
     other = make_lab(alpha={}, beta={}, lab={"store": tmp_path / "lab.db"})
     for one in (lab, other):
         with pytest.raises(rl.ConfigurationError, match="'qa' is at work already"):
@@ -115,6 +119,16 @@ def test_failed_rows_are_sent_again_when_asked(lab, requests_of):
     assert lab.replay(DATA, MODELS, name="qa").progress.ok == 24
 
 
+def test_an_answer_without_another_to_compare_it_with_leaves_no_run_unfinished(lab, requests_of, capsys):
+    lab.faults.inject("sim/alpha", "status", status=400, message="too odd")
+    options = {"name": "qa", "preflight": False, "scorers": [rl.judge("sim/beta", pairwise=True)]}
+    assert lab.replay(DATA, MODELS, **options).progress.failed == 12
+    before = sent(lab, requests_of)
+    lab.replay(DATA, MODELS, **options)
+    assert "opened qa: 24 rows, 0 calls" in "".join(capsys.readouterr())
+    assert sent(lab, requests_of) == before
+
+
 def test_a_run_opens_without_a_lab_and_shows_the_same(lab, tmp_path):
     run = lab.replay(DATA, MODELS, scorers=["contains"], name="qa", system="Be brief.")
     df, summary = run.df, run.summary()
@@ -130,7 +144,7 @@ def test_a_run_opens_without_a_lab_and_shows_the_same(lab, tmp_path):
         opened.retry_failed()
     with pytest.raises(rl.ConfigurationError, match="did you mean 'qa'"):
         rl.open_run("qa1", tmp_path / "lab.db")
-    with pytest.raises(rl.StoreError, match="there is no store"):
+    with pytest.raises(rl.StoreError, match="no run is kept in"):
         rl.open_run("qa")
 
 
@@ -176,6 +190,87 @@ def test_a_bad_key_ends_the_run_before_it_begins(lab, requests_of):
     assert lab.replay(DATA, MODELS, name="qa").status == "done", "the same call goes on"
 
 
+def test_a_pool_whose_every_key_is_refused_ends_the_run_before_it_begins_too(lab):
+    for model in MODELS:
+        lab.faults.inject(model, "unauthorized")
+    with pytest.raises(rl.AuthenticationError, match=r"(?s)was not begun.*chat: AuthenticationError"):
+        lab.replay(DATA, name="routed")
+    assert set(lab.calls()["purpose"]) == {"preflight"}
+
+
+@pytest.mark.parametrize("models", [MODELS, None])
+@pytest.mark.parametrize("wrong", [{"temperature": "hot"}, {"max_tokens": -1}])
+def test_a_refused_parameter_ends_the_run_before_it_begins(lab, models, wrong):
+    with pytest.raises(rl.InvalidRequestError, match="was not begun"):
+        lab.replay(DATA, models, **wrong)
+
+
+def test_a_parameter_that_one_item_alone_has_wrong_fails_that_item_and_a_note_says_so(lab):
+    data = [{**DATA[0], "params": {"temperature": "hot"}}, *DATA[1:]]
+    run = lab.replay(data, MODELS, name="qa")
+    assert (run.status, run.progress.ok, run.progress.failed) == ("done", 22, 2)
+    notes = [f"{model}: 1 row failed (InvalidRequestError); error_message says why" for model in MODELS]
+    assert run.notes == notes
+    assert rl.open_run("qa", "lab.db").notes == notes
+    with pytest.raises(rl.InvalidRequestError, match="was not begun"):
+        lab.replay([{**item, "params": {"temperature": "hot"}} for item in DATA], MODELS)
+
+
+def test_where_the_budget_is_spent_the_way_on_is_a_larger_one(lab, capsys):
+    assert lab.replay(DATA, MODELS, name="qa", budget_usd=1e-6).status == "stopped"
+    assert "; raise the budget to go on: lab.replay(…, name='qa')" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_judge_that_the_budget_stops_says_so_and_how_to_go_on(lab, capsys):
+    options = {"name": "qa", "max_tokens": 5, "scorers": [rl.judge("sim/beta")], "preflight": False}
+    run = lab.replay(DATA, ["sim/alpha"], budget_usd=0.001, **options)
+    assert (run.status, run.progress.done) == ("stopped", 12)
+    assert "12 were not judged any more: the budget was reached, and the next call may cost $0.00" in run.notes[0]
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith("all rows are kept, and not all of them are judged; raise the budget to go on: lab.replay(")
+    assert lab.replay(DATA, ["sim/alpha"], budget_usd=1.0, **options).status == "done"
+
+
+def test_other_scorers_need_no_new_run(lab):
+    lab.replay(DATA, MODELS, name="qa", scorers=["contains"])
+    with pytest.raises(rl.ConfigurationError, match=r"no new run: rl\.open_run\('qa'\)\.score"):
+        lab.replay(DATA, MODELS, name="qa", scorers=["exact"])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"budget_usd": "$2"}, r"budget_usd='\$2': expected a positive amount"),
+        ({"give_up_after": "soon"}, "give_up_after: 'soon' is not a duration"),
+        ({"name": " "}, "name=' ' is no name"),
+        ({"models": []}, "models is empty"),
+        ({"models": None, "variants": [{"model": "sim/alpha"}]}, "variants: expected a dict"),
+    ],
+)
+def test_what_makes_no_sense_is_told_before_anything_is_sent(lab, requests_of, wrong, words):
+    with pytest.raises(rl.ConfigurationError, match=words):
+        lab.replay(DATA, **{"models": MODELS, **wrong})
+    assert sent(lab, requests_of) == 0
+
+
+TALK = [{"messages": [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Hi"}]}]
+
+
+@pytest.mark.parametrize(
+    ("items", "variant", "words"),
+    [
+        (TALK, {"prompt": "{prompt} Briefly."}, "item '00001' is a conversation, which goes as it is"),
+        ([{"turns": ["a", "b"]}], {"prompt": "{prompt} Briefly."}, "item '00001' is a conversation"),
+        (TALK, {"system": "Be brief."}, "its system reaches no item"),
+    ],
+)
+def test_a_variant_that_would_change_nothing_is_refused(lab, requests_of, items, variant, words):
+    with pytest.raises(rl.ConfigurationError, match=f"variant 'own': .*{words}"):
+        lab.replay(items, ["sim/alpha"], variants={"own": {"model": "sim/alpha", **variant}})
+    assert sent(lab, requests_of) == 0
+    assert lab.replay([*TALK, "Hi"], variants={"own": {"model": "sim/alpha", "system": "x"}}).progress.ok == 2
+
+
 def test_an_outage_at_the_preflight_is_waited_for(lab):
     lab.faults.inject("sim/beta", "unavailable", duration=1.0)
     run = lab.replay(DATA, MODELS, name="qa")
@@ -210,7 +305,8 @@ def test_an_identical_request_is_answered_from_disk(lab, requests_of, tmp_path):
     assert second.df["cached"].all()
     assert second.df["cost_usd"].eq(0).all()
     assert second.df["text"].tolist() == first.df["text"].tolist()
-    assert second.progress.cached == 24
+    assert (second.progress.cached, second.progress.cost_usd) == (24, 0.0)
+    assert rl.open_run("b", tmp_path / "lab.db").progress.cost_usd == 0.0
     assert second.summary()["ok"].tolist() == [12, 12]
     assert lab.replay(DATA, MODELS, scorers=["contains"], name="b").df.equals(second.df)
     lab.replay(DATA, MODELS, name="c", cache=True, preflight=False, temperature=0.5)
@@ -246,6 +342,7 @@ def test_variants_of_prompt_and_parameters_are_compared_like_models(lab):
     assert texts.loc["terse", "params"].tolist() == [{"temperature": 0}] * 3
     assert texts.loc["asked", "prompt"].tolist()[0].startswith("Say: item")
     assert run.summary("variant")["variant"].tolist() == ["sim/alpha", "terse", "asked"]
+    assert ">terse</td>" in run._repr_html_()
     with pytest.raises(rl.ConfigurationError, match=r"variants\.terse\.params\.temperature: 0 → 1"):
         lab.replay(
             DATA[:3],
@@ -263,3 +360,18 @@ def test_variants_of_prompt_and_parameters_are_compared_like_models(lab):
     ):
         with pytest.raises(rl.ConfigurationError):
             lab.replay(DATA, variants=wrong)
+
+
+def test_a_run_of_an_older_schema_opens_and_goes_on(lab, make_lab, tmp_path, requests_of):
+    run = lab.replay(DATA, MODELS, scorers=["contains"], name="old", preflight=False)
+    lab.close()
+    with closing(sqlite3.connect(tmp_path / "lab.db")) as store:
+        store.execute("ALTER TABLE scores DROP COLUMN reason")
+        store.execute("ALTER TABLE runs DROP COLUMN notes")
+        store.execute("PRAGMA user_version = 1")
+        store.commit()
+    old = rl.open_run("old", tmp_path / "lab.db")
+    assert (old.notes, old.df["text"].tolist()) == ([], run.df["text"].tolist())
+    later = make_lab(lab={"store": tmp_path / "lab.db"})
+    assert later.replay(DATA, MODELS, scorers=["contains"], name="old").engine.opened
+    assert sent(later, requests_of) == 0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable
-from concurrent.futures import Future
 
 import pytest
 
@@ -20,18 +19,17 @@ Call = Callable[[CallSpec], Awaitable[CallResult]]
 
 
 class Book:
-    """Keeps rows in lists; `disk` is what a barrier waits for."""
+    """Keeps rows in lists."""
 
     def __init__(self) -> None:
         self.tables: dict[str, list[dict]] = {}
-        self.barriers: list[Future] = []
-        self.slow = False
+        self.behind = False
 
-    def barrier(self):
-        self.barriers.append(Future())
-        if not self.slow:
-            self.barriers[-1].set_result(None)
-        return self.barriers[-1]
+    def keep(self):
+        """At once."""
+
+    def flush(self):
+        """At once."""
 
     def add(self, table, row):
         self.tables.setdefault(table, []).append(dict(row))
@@ -185,16 +183,17 @@ def test_stop_from_another_thread_cancels_what_flies_and_keeps_what_is_done():
 
 
 def test_cancelling_the_driving_task_is_a_stop_that_is_heard_of():
-    book = Book()
+    book, flies = Book(), asyncio.Event()
 
     async def call(spec):
+        flies.set()
         await asyncio.sleep(60)
 
     replay = Replay(plan(), call=call, recorder=book)
 
     async def main():
         running = asyncio.create_task(replay.run())
-        await asyncio.sleep(0.01)
+        await flies.wait()
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running
@@ -245,6 +244,22 @@ def test_a_scorer_runs_in_a_thread_and_its_error_is_kept():
     errors = [(row["item_id"], row["value"], row["error"]) for row in book.tables["scores"] if row["error"]]
     assert errors == [("00004", None, "LookupError: not this one")]
     assert {row["status"] for row in replay.rows()} == {"ok"}
+
+
+@pytest.mark.parametrize("deadly", [SystemExit, KeyboardInterrupt, asyncio.CancelledError, GeneratorExit])
+def test_a_scorer_that_would_end_the_loop_or_the_worker_is_an_error_of_its_row(deadly):
+    def leaving(text, target):
+        raise deadly
+
+    async def leaving_later(text, target):
+        raise deadly
+
+    book = Book()
+    run = Replay(plan(scorers=resolve_scorers([leaving, leaving_later])), call=at_once, recorder=book)
+    asyncio.run(run.run())
+    assert (run.status, run.progress.ok) == ("done", 12)
+    assert len(book.tables["scores"]) == 24
+    assert all(deadly.__name__ in row["error"] for row in book.tables["scores"])
 
 
 def test_a_lane_whose_model_cools_rests_and_then_finishes():
@@ -323,24 +338,48 @@ def test_a_conversation_is_sent_whole_and_shown_by_its_last_question():
 
 
 def test_a_row_counts_once_it_is_on_disk_and_only_then_does_the_next_call_begin():
-    book, sent = Book(), []
+    book, sent, answered, kept = Book(), [], [], []
 
     async def call(spec):
+        assert len(sent) - len(kept) < 2
         sent.append(spec.item_id)
+        await asyncio.sleep(0)
+        answered.append(spec.item_id)
         return answer(spec)
 
     async def main():
         run = Replay(plan(arms=(Arm("a", model="sim/a"),), concurrency=2), call=call, recorder=book)
-        barrier = book.barrier
-        book.barrier = lambda: (setattr(book, "slow", len(book.barriers) > 0), barrier())[1]  # the items' is quick
+
+        def keep():
+            assert run.progress.done == len(kept)
+            kept[:] = answered
+
+        book.keep = keep
+        await run.run()
+        return run
+
+    run = asyncio.run(main())
+    assert (run.status, run.progress.done) == ("done", 6)
+    assert kept == sent
+
+
+def test_a_store_that_is_behind_is_waited_for():
+    book, sent = Book(), []
+
+    async def call(spec):
+        sent.append(spec.item_id)
+        book.behind = True
+        return answer(spec)
+
+    async def main():
+        run = Replay(plan(arms=(Arm("a", model="sim/a"),), concurrency=2), call=call, recorder=book)
         going = asyncio.create_task(run.run())
-        for _ in range(50):
+        while len(sent) < 2:  # noqa: ASYNC110 - nobody would set an event
             await asyncio.sleep(0)
+        await asyncio.sleep(0.05)
         counted = (len(sent), run.progress.done)
         while not going.done():
-            for one in book.barriers:
-                if not one.done():
-                    one.set_result(None)
+            book.behind = False
             await asyncio.sleep(0)
         return counted, run
 
@@ -349,26 +388,86 @@ def test_a_row_counts_once_it_is_on_disk_and_only_then_does_the_next_call_begin(
     assert (run.status, run.progress.done) == ("done", 6)
 
 
-def test_a_disk_that_is_full_ends_the_run():
-    book = Book()
-    book.slow = True
+def test_a_loop_that_ends_in_mid_run_counts_what_is_on_disk():
+    """It cancels everything in it, workers that wait for the store, too."""
+    book, flying, begun, kept = Book(), asyncio.Semaphore(0), [], []
+
+    async def call(spec):
+        begun.append(spec)
+        await flying.acquire()
+        return answer(spec)
 
     async def main():
-        run = Replay(plan(), call=at_once, recorder=book)
+        run = Replay(plan(concurrency=4), call=call, recorder=book)
         going = asyncio.create_task(run.run())
-        for _ in range(50):
+        while len(begun) < 4:  # noqa: ASYNC110 - nobody would set an event
             await asyncio.sleep(0)
-        book.barriers[0].set_result(None)  # of the items
-        for _ in range(50):
-            await asyncio.sleep(0)
-        full = Future()
-        full.set_exception(StoreError("no space"))
-        book.barrier = lambda: full
-        for one in book.barriers[1:]:
-            one.set_exception(StoreError("no space"))
-        with pytest.raises(StoreError, match="no space"):
-            await going
+        book.behind, book.keep = True, lambda: kept.append(True)
+        for number in (1, 2):
+            flying.release()
+            while len(kept) < number:  # noqa: ASYNC110 - as above
+                await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        book.behind = False
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            task.cancel()
+        await asyncio.wait([going])
         return run
 
     run = asyncio.run(main())
+    assert (run.status, run.progress.done) == ("stopped", 2)
+    assert sum(row["status"] == "ok" for row in run.rows()) == 2
+
+
+def test_a_store_that_takes_nothing_fails_the_run_before_it_begins():
+    def refuse(table, row):
+        raise StoreError("taken away")
+
+    book = Book()
+    book.add = refuse
+    run = Replay(plan(), call=at_once, recorder=book)
+    with pytest.raises(StoreError, match="taken away"):
+        asyncio.run(run.run())
+    assert run.progress.status == "failed"
+
+
+def test_answers_that_a_stop_left_without_scores_are_scored_when_the_run_goes_on():
+    release, begun = threading.Event(), []
+
+    def slow(text, target):
+        begun.append(text)
+        release.wait()
+        return 1.0
+
+    async def main():
+        run = Replay(plan(scorers=resolve_scorers([slow]), concurrency=4), call=at_once, recorder=Book())
+        going = asyncio.create_task(run.run())
+        while len(begun) < 4:  # noqa: ASYNC110 - threads set no event of a loop
+            await asyncio.sleep(0.001)
+        run.stop()
+        await going
+        release.set()
+        assert run.progress.done == 4
+        again = run.again()
+        await again.run()
+        return again
+
+    again = asyncio.run(main())
+    assert again.status == "done"
+    assert [row["score_slow"] for row in again.rows()] == [1.0] * 12
+
+
+def test_a_disk_that_is_full_ends_the_run():
+    book = Book()
+
+    def full():
+        raise StoreError("no space")
+
+    async def call(spec):
+        book.keep = full  # the items' fitted
+        return answer(spec)
+
+    run = Replay(plan(), call=call, recorder=book)
+    with pytest.raises(StoreError, match="no space"):
+        asyncio.run(run.run())
     assert (run.status, run.progress.done) == ("failed", 0)

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from routerlab.core.errors import ConfigurationError, DatasetError
@@ -205,9 +206,28 @@ def test_without_routellms_contaminated_prompts_its_weak_and_strong_models_are_a
     assert (random.apgr, random.cpt50, random.cpt80) == pytest.approx((0.5, 0.5, 0.8))
 
 
+@pytest.mark.parametrize("rule", [policies.threshold, policies.cascade])
+def test_a_rule_wants_one_number(rule) -> None:
+    with pytest.raises(ConfigurationError, match=r"at_least=\[1, 2\]: expected one number"):
+        rule("judge", [1, 2])
+    assert rule("judge", np.int64(1)).name.endswith(">= 1")
+
+
+@pytest.mark.parametrize("bad", [7, -0.1, "good"])
+def test_a_score_outside_its_range_is_refused(bad) -> None:
+    wide = pd.DataFrame({"prompt": ["a", "b"], "small": [1, bad], "large": [0.5, None]})
+    long = pd.DataFrame({"item_id": [1, 1], "model": ["a", "b"], "score_x": [None, bad]})
+    with pytest.raises(DatasetError, match=rf"small: .*{bad}.* is no score from 0 to 1"):
+        Outcomes.from_frame(wide, models=["small", "large"])
+    with pytest.raises(DatasetError, match=rf"score_x: .*{bad}.* is no score from 0 to 1"):
+        Outcomes.from_frame(long)
+
+
 def test_a_missing_column_or_an_unreadable_file_is_told(tmp_path) -> None:
     path = tmp_path / "results.csv"
     path.write_text("prompt,small\nhi,1\n", encoding="utf-8")
+    with pytest.raises(DatasetError, match=r"no column 'item_id' .*; models=\[…\] names the columns of scores"):
+        load_outcomes(path)
     with pytest.raises(DatasetError, match="no column 'smal' in the outcomes; did you mean 'small'"):
         load_outcomes(path, models=["smal"])
     with pytest.raises(DatasetError, match=r"cannot read \.txt"):

@@ -78,6 +78,7 @@ def test_a_batch_gives_its_messages_and_its_parameters(tmp_path: Path) -> None:
         ({"method": "GET"}, "method 'GET' of a batch is not supported, only POST"),
         ({"body": {"messages": [], "stream": True}}, "body.stream is not for batches: their answers come whole"),
         ({"body": {"input": "x"}}, "body has no messages"),
+        ({"custom_id": None}, "a line of a batch needs custom_id, a text, and body, an object"),
     ],
 )
 def test_what_a_batch_may_not_hold_is_told_with_its_line(tmp_path: Path, change: dict, reason: str) -> None:

@@ -55,6 +55,13 @@ def test_bytes_that_are_no_text_are_told_with_their_line(tmp_path: Path) -> None
         load_dataset(tmp_path / "qa.yaml")
 
 
+def test_answers_in_yaml_are_the_words_that_stand_there(tmp_path: Path) -> None:
+    answers = ["yes", "No", "off", "12:30", "true", "12", "1.5", "'5'"]
+    (tmp_path / "qa.yaml").write_text("".join(f"- {{prompt: a, target: {answer}}}\n" for answer in answers))
+    targets = [item.target for item in load_dataset(tmp_path / "qa.yaml")]
+    assert targets == ["yes", "No", "off", "12:30", True, 12, 1.5, "5"]
+
+
 def test_a_bad_yaml_row_can_be_skipped_and_is_listed(tmp_path: Path) -> None:
     (tmp_path / "qa.yaml").write_text("- prompt: a\n- {}\n- prompt: c\n")
     dataset = load_dataset(tmp_path / "qa.yaml", on_error="skip")

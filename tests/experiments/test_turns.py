@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from concurrent.futures import Future
 
 import pytest
 
@@ -15,6 +14,7 @@ from routerlab.experiments.datasets import load_dataset
 from routerlab.experiments.plan import Arm, ReplayPlan
 from routerlab.experiments.replay import Replay
 from routerlab.experiments.scorers import resolve_scorers
+from routerlab.experiments.turns import PastTurns
 from routerlab.session.results import AttemptRecord, CallResult
 
 ROWS = [{"id": "t", "turns": ["one", "two", "three"], "target": "answer 3"}]
@@ -24,10 +24,13 @@ class Book:
     def __init__(self):
         self.items = []
 
-    def barrier(self):
-        done: Future = Future()
-        done.set_result(None)
-        return done
+    behind = False
+
+    def keep(self):
+        """At once."""
+
+    def flush(self):
+        """At once."""
 
     def add(self, table, row):
         if table == "items":
@@ -136,3 +139,35 @@ def test_the_summary_by_model_counts_the_calls_of_all_turns(tmp_path, monkeypatc
     assert by_model[["calls", "ok", "failed"]].to_numpy().tolist() == [[3, 3, 0]]
     assert by_variant[["calls", "ok", "failed"]].to_numpy().tolist() == [[2, 2, 0]]
     assert by_model["cost_usd"].tolist() == pytest.approx(by_variant["cost_usd"].tolist())
+
+
+def test_a_conversation_of_the_past_has_the_same_row(tmp_path):
+    items = [{"id": "t", "turns": ["one", "two", "three"]}, {"id": "p", "prompt": "hi"}]
+    columns = ["item_id", "status", "text", "prompt_tokens", "completion_tokens", "cost_usd", "latency_s", "attempts"]
+    with rl.Lab.demo(store=tmp_path / "runs.db") as lab:
+        run = lab.replay(items, models=["sim/alpha"], name="talk")
+        again = lab.replay(items, models=["sim/alpha"], name="talk")
+    live = run.df
+    assert [answers and len(answers) for answers in live["answers"]] == [3, None]
+    assert live["answers"][0][-1] == live["text"][0]
+    for past in (again.df, rl.open_run("talk", tmp_path / "runs.db").df):
+        assert past["answers"].tolist() == live["answers"].tolist()
+        assert past[columns].equals(live[columns])
+
+
+def test_what_a_dead_process_had_begun_is_in_no_row():
+    calls = [
+        {"call_id": f"c{n}", "item_id": "t", "variant": "a", "repeat": 0, "latency_s": 1.0, "cost_usd": 2.0**n}
+        for n in range(3)
+    ]
+    past = PastTurns()
+    past.add(calls[0])  # killed after this one, and begun anew
+    past.add(calls[1])
+    messages = [
+        {"role": "user", "content": "1"},
+        {"role": "assistant", "content": "A"},
+        {"role": "user", "content": "2"},
+    ]
+    whole = past.whole(calls[2], {"messages": messages}, "B")
+    assert (whole["answers"], whole["cost_usd"], whole["latency_s"]) == (["A", "B"], 6.0, 2.0)
+    assert past.whole(calls[2], None, None) == calls[2]

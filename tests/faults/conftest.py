@@ -6,6 +6,7 @@ A connection plays a *script*, which is plain data. Its steps:
     "hi"                                a request, and the answer Hi, whole or streamed
     b"..."                              these bytes, in a segment of their own
     0.05                                a pause in seconds
+    a function                          a pause until it says True
     ("answer", status, body, headers)   a whole answer with its length; what is neither text nor bytes becomes JSON
     ("head", headers)                   status 200 and headers
     "stream"                            the head of an event stream in chunks
@@ -15,6 +16,8 @@ A connection plays a *script*, which is plain data. Its steps:
     ("drip", data, seconds)             byte by byte
     ("take", n)                         reads n bytes and no more
     "stall"                             nothing, until the client hangs up
+    "taken"                             a pause until the client has read what was sent: a bad chunk spoils all that its
+                                        parser is given together with it
     "again"                             from the start: the connection is kept alive
     "rst"                               a reset; at the end of a script the connection is closed in good order
 
@@ -102,7 +105,7 @@ class RawServer:
         self._on_loop(self._close())
 
     def _on_loop(self, work: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
 
     async def _close(self) -> None:
         self._server.close()
@@ -146,12 +149,19 @@ async def _play(  # noqa: PLR0912 - one branch for each step
             while await reader.read(2**16):
                 pass
             connection.hung_up.set()
+        elif step == "taken":
+            while _unread(writer):  # noqa: ASYNC110 - nothing tells of it
+                await asyncio.sleep(0.005)
+            await asyncio.sleep(0.02)
         elif step == "rst":
             plug = writer.get_extra_info("socket")
             plug.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             writer.transport.abort()
         elif isinstance(step, float):
             await asyncio.sleep(step)
+        elif callable(step):
+            while not step():  # noqa: ASYNC110 - it may look at anything
+                await asyncio.sleep(0.005)
         elif step[0] == "take":
             await reader.readexactly(step[1])
         elif step[0] == "drip":
@@ -173,6 +183,14 @@ async def _read_request(reader: asyncio.StreamReader, connection: Connection) ->
     request = head + await reader.readexactly(length)
     connection.requests.append(request)
     return request
+
+
+def _unread(writer: asyncio.StreamWriter) -> bool:
+    """Whether bytes lie before the client; False where the system does not tell. Source: proc_net_tcp of Linux."""
+    table = Path("/proc/net/tcp")
+    ours, theirs = (f":{writer.get_extra_info(name)[1]:04X}" for name in ("sockname", "peername"))
+    rows = [line.split() for line in table.read_text().splitlines()] if table.exists() else []
+    return any(row[1].endswith(theirs) and row[2].endswith(ours) and not row[4].endswith(":00000000") for row in rows)
 
 
 def _segments(step: Any) -> list[bytes]:
@@ -336,6 +354,14 @@ class Stage:
         root.setLevel(logging.DEBUG)
         root.addHandler(handler)
         stack.callback(root.removeHandler, handler)
+
+    @staticmethod
+    def until(condition: Callable[[], object]) -> None:
+        """Wait until it says something true."""
+        end = time.monotonic() + 30
+        while not condition():
+            assert time.monotonic() < end, "still waiting"
+            time.sleep(0.005)
 
     def server(self, *scripts: Script) -> RawServer:
         server = RawServer(self._loop).play(*(scripts or (["hi"],)))

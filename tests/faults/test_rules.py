@@ -40,7 +40,7 @@ def test_the_pause_doubles_and_none_comes_after_the_last_try(retries: int, stage
     for wait, least in zip(waits, [0.0, 0.04, 0.08, 0.16], strict=False):
         assert least <= wait <= least + 0.012
     assert asked.call["backoff_s"] == pytest.approx(sum(waits))
-    assert asked.seconds < sum(waits) + 0.2
+    assert asked.seconds >= sum(waits)
 
 
 def test_what_makes_no_sense_is_asked_for_once_more_whatever_the_pool_says(stage) -> None:
@@ -93,15 +93,15 @@ def test_a_short_one_is_waited_for_within_the_turn(
 
 
 @pytest.mark.parametrize("status", [429, 503])
-@pytest.mark.parametrize("value", ["10", "10.5", "a date"])
+@pytest.mark.parametrize("value", ["20", "20.5", "a date"])
 def test_a_longer_one_ends_the_turn_and_the_model_cools_until_then(status: int, value: str, stage) -> None:
-    value = in_seconds(12) if value == "a date" else value
+    value = in_seconds(22) if value == "a date" else value
     server = stage.server(failure(status, **{"retry-after": value}))
     bench = stage.bench(a=server, b=stage.server())
     for models in (["a/one", "b/one"], ["b/one"], ["b/one"]):
         assert bench.ask().column("model") == models
     snapshot = bench.snapshot("a/one")
-    assert 8 < snapshot.cooling_until - snapshot.at <= 12
+    assert 10 < snapshot.cooling_until - snapshot.at <= 22
     assert bench.failures("a/one") == (1 if status == 503 else 0)
     assert bench.lab.events()["kind"].tolist() == ["cooling"]
 
@@ -113,20 +113,21 @@ NONSENSE = ["", "soon", "-5", "nan", "inf", "1e400", "0x10", "١٢", "Mon, 99 Fo
 def test_garbage_counts_as_absent(value: str, stage) -> None:
     """No `ValueError`, no sleep for a day: the turn ends, and the model cools for a second."""
     bench = stage.bench(a=stage.server(limited(value)), b=stage.server())
+    before = time.monotonic()
     asked = bench.ask()
     assert (asked.column("model"), asked.column("retry_after_s")) == (["a/one", "b/one"], [None, None])
     snapshot = bench.snapshot("a/one")
-    assert 0.5 < snapshot.cooling_until - snapshot.at <= 1.0
+    assert before + 1.0 <= snapshot.cooling_until <= snapshot.at + 1.0
     assert snapshot.samples == 0
 
 
 def test_an_unanswered_429_cools_twice_as_long_each_time(stage) -> None:
     bench = stage.bench(a=stage.server(limited()))
-    asked = bench.ask(deadline=2.5)
+    asked = bench.ask(deadline=2.8)
     assert type(asked.error) is rl.RateLimitError
     assert asked.column("status") == [429, 429]
-    assert asked.rows[1]["wait_before_s"] == pytest.approx(1.0, abs=0.05)
-    assert asked.error.retry_after_s == pytest.approx(2.0, abs=0.1)
+    assert asked.rows[1]["wait_before_s"] <= 1.0 < asked.seconds
+    assert 1.0 < asked.error.retry_after_s <= 2.0
 
 
 @pytest.mark.parametrize("pinned", [False, True], ids=["a pool of one", "pinned"])
@@ -135,23 +136,24 @@ def test_where_nobody_else_can_serve_the_turn_waits(pinned: bool, stage) -> None
     bench = stage.bench({"retry": {"retry_after_max": 0.05}}, a=stage.server(limited("0.2"), ["hi"]), **others)
     asked = bench.ask(model="a/one" if pinned else None)
     assert asked.column("model") == ["a/one", "a/one"]
-    assert asked.rows[1]["wait_before_s"] == pytest.approx(0.2, abs=0.01)
+    assert asked.rows[1]["wait_before_s"] <= 0.2 <= asked.seconds
 
 
 def test_no_longer_than_a_minute(stage) -> None:
     asked = stage.bench(a=stage.server(limited("61"))).ask()
     assert type(asked.error) is rl.RateLimitError
     assert asked.error.retry_after_s == 61.0
-    assert asked.seconds < 1
+    assert asked.seconds < 20
 
 
 def test_a_later_shorter_value_never_shortens_an_earlier_one(stage, in_threads) -> None:
-    server = stage.server(["read", 0.1, *limited("30")[1:]], ["read", 0.3, *limited("5")[1:]])
+    both_asked, first_ended = lambda: len(server.requests) == 2, lambda: bench.lab._session.recorder.count("attempts")
+    server = stage.server(["read", both_asked, *limited("60")[1:]], ["read", first_ended, *limited("5")[1:]])
     bench = stage.bench(a=server, b=stage.server())
     for future in in_threads(*[lambda: bench.lab.chat("hello")] * 2):
-        assert future.result(5).model == "b/one"
+        assert future.result(30).model == "b/one"
     snapshot = bench.snapshot("a/one")
-    assert snapshot.cooling_until - snapshot.at > 25
+    assert snapshot.cooling_until - snapshot.at > 10
 
 
 def test_on_a_success_it_means_nothing(stage) -> None:
@@ -166,38 +168,38 @@ def test_on_a_success_it_means_nothing(stage) -> None:
 def test_a_deadline_covers_attempts_waits_and_models(stage) -> None:
     servers = {"a": stage.server(failure(503)), "b": stage.server(["read", "stall"])}
     bench = stage.bench({"retry": {"initial_delay": 0.1}}, **servers)
-    asked = bench.ask(deadline=0.35)
+    asked = bench.ask(deadline=1.5)
     assert type(asked.error) is rl.RequestTimeoutError
-    assert (asked.error.timeout, asked.error.operation) == (0.35, "deadline")
+    assert (asked.error.timeout, asked.error.operation) == (1.5, "deadline")
     assert asked.column("outcome") == ["retryable", "retryable", "cancelled"]
-    assert 0.35 <= asked.seconds < 0.6
+    assert 1.5 <= asked.seconds < 20
     assert bench.failures("b/one") == 0
-    assert servers["b"].connections[0].hung_up.wait(1.0)
+    assert servers["b"].connections[0].hung_up.wait(30)
 
 
 def test_no_sleep_that_the_deadline_cannot_hold(stage) -> None:
     bench = stage.bench({"retry": {"initial_delay": 5.0}}, a=stage.server(failure(503)), b=stage.server())
-    asked = bench.ask(deadline=2.0)
+    asked = bench.ask(deadline=4.0)
     assert asked.column("model") == ["a/one", "b/one"]
-    assert asked.seconds < 1
+    assert asked.call["backoff_s"] == 0
 
 
 def test_when_nobody_can_serve_a_cooling_model_is_waited_for(stage) -> None:
-    a, b = stage.server(limited("0.4"), ["hi"]), stage.server(failure(404))
+    a, b = stage.server(limited("2"), ["hi"]), stage.server(failure(404))
     bench = stage.bench({"retry": {"retry_after_max": 0.01}}, a=a, b=b)
-    asked = bench.ask(deadline=0.2)
+    asked = bench.ask(deadline=1.5)
     assert type(asked.error) is rl.FailoverExhaustedError
     asked = bench.ask()
     assert (asked.column("model"), asked.column("reason")) == (["a/one"], ["cooled"])
-    assert asked.rows[0]["wait_before_s"] > 0.2
+    assert 0 < asked.rows[0]["wait_before_s"] <= 2
 
 
 def test_a_breaker_is_never_waited_for(stage) -> None:
-    bench = stage.bench({"breaker": {"failure_threshold": 2, "reset_timeout": 5}}, a=stage.server(failure(503)))
+    bench = stage.bench({"breaker": {"failure_threshold": 2, "reset_timeout": 60}}, a=stage.server(failure(503)))
     bench.ask()
     asked = bench.ask()
     assert type(asked.error) is rl.NoModelAvailableError
-    assert 4 < asked.error.retry_after_s <= 5
+    assert 40 < asked.error.retry_after_s <= 60
     assert (asked.rows, asked.call["outcome"]) == ([], "rejected")
 
 
@@ -210,7 +212,7 @@ def test_every_request_that_was_sent_is_one_row(stage, in_threads) -> None:
     server = stage.server(*kinds * 4, ["hi"])
     lab = stage.bench(a=server).lab
     for future in in_threads(*[lambda: lab.chat("hello")] * 24):
-        future.exception(10)
+        future.exception(30)
     rows = lab.attempts()
     assert len(rows) == len(server.requests)
     calls = lab.calls()

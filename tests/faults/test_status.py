@@ -90,11 +90,11 @@ def test_an_unknown_model_is_out_alone(stage) -> None:
 
 
 def test_a_quota_is_out_until_its_reset(stage) -> None:
-    spent = failure(429, "insufficient_quota", **{"retry-after": "0.3"})
+    spent = failure(429, "insufficient_quota", **{"retry-after": "2"})
     server = stage.server(spent, ["hi"])
     bench = stage.bench(models={"a": ["one", "two"]}, a=server, b=stage.server())
     assert bench.ask().column("model") == ["a/one", "b/one"]
-    assert bench.ask(model="a/two").error.retry_after_s == pytest.approx(0.3, abs=0.25)
+    assert 0 < bench.ask(model="a/two").error.retry_after_s <= 2
     assert len(server.connections) == 1
     while bench.ask().reply.model != "a/one":
         pass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from typing import Any
 
@@ -28,7 +29,7 @@ BREAKS = {  # after the text "Hel"
     ),
     "reset": streamed(("chunks", "H", "el"), 0.01, "rst"),
     "close": streamed(("chunks", "H", "el")),
-    "bad chunk": streamed(("chunks", "H", "el"), b"zz\r\n"),
+    "bad chunk": streamed(("chunks", "H", "el"), "taken", b"zz\r\n"),
     "silence after content": streamed(("chunks", "H", "el"), "stall"),
     "end without finish reason and without [DONE]": streamed(("chunks", "H", "el"), b"0\r\n\r\n"),
     "the same without a length": ["read", PLAIN, b'data: {"choices":[{"delta":{"content":"Hel"}}]}\n\n'],
@@ -40,7 +41,7 @@ each_break = pytest.mark.parametrize("name", BREAKS)
 def broken_bench(stage, name: str, policy: str, *then: Any, alone: bool = False, **routing: Any) -> Any:
     server = stage.server(BREAKS[name], *then)
     others = {} if alone else {"b": stage.server()}
-    return stage.bench({"on_stream_failure": policy, "timeouts": {"idle": 0.15}} | routing, a=server, **others), server
+    return stage.bench({"on_stream_failure": policy, "timeouts": {"idle": 0.5}} | routing, a=server, **others), server
 
 
 def check_broken(bench, server, asked, name: str) -> None:
@@ -51,7 +52,7 @@ def check_broken(bench, server, asked, name: str) -> None:
     texts = bench.lab._session.recorder.columns("texts", {"call_id": first["call_id"]})
     assert texts["reply"][texts["attempt"].index(1)] == "Hel"
     if "silence" in name:
-        assert server.connections[0].hung_up.wait(1.0)
+        assert server.connections[0].hung_up.wait(30)
 
 
 @each_break
@@ -73,7 +74,7 @@ def test_continue_carries_on_from_the_text_so_far(name: str, alone: bool, stage)
     rest = streamed(("chunks", "l", "o"), "finish", "done")
     server = stage.server(BREAKS[name], *([rest] if alone else []))
     other = server if alone else stage.server(rest)
-    routing = {"on_stream_failure": "continue", "timeouts": {"idle": 0.15}}
+    routing = {"on_stream_failure": "continue", "timeouts": {"idle": 0.5}}
     bench = stage.bench(routing, a=server, **({} if alone else {"b": other}))
     asked = bench.ask(stream=True)
     assert (asked.text, asked.error, asked.reply.text) == ("Hello", None, "Hello")
@@ -205,8 +206,8 @@ def test_the_first_content_commits(first: Any, stage) -> None:
 
 
 def test_reasoning_ends_the_first_token_clock_without_committing(stage) -> None:
-    thinks = streamed(("chunks", delta(reasoning_content="hm")), 0.25, ("chunks", "Hi"), "finish", "done")
-    bench = stage.bench({"timeouts": {"first_token": 0.15}}, a=stage.server(thinks))
+    thinks = streamed(("chunks", delta(reasoning_content="hm")), 1.2, ("chunks", "Hi"), "finish", "done")
+    bench = stage.bench({"timeouts": {"first_token": 1.0}}, a=stage.server(thinks))
     asked = bench.ask(stream=True)
     assert (asked.text, asked.column("outcome")) == ("Hi", ["ok"])
     assert asked.reply.reasoning == "hm"
@@ -227,23 +228,26 @@ ENDS = {
 
 @pytest.mark.parametrize("end", ENDS)
 def test_a_finish_reason_but_no_done_is_complete(end: str, stage) -> None:
-    server = stage.server(streamed(("chunks", "H", "i"), "finish", 0.01, *ENDS[end]))
+    server = stage.server(streamed(("chunks", "H", "i"), "finish", "taken", *ENDS[end]))
     bench = stage.bench(a=server)
     bench.lab._session.connectors["a"]._grace_s = 0.15
     asked = bench.ask(stream=True)
     assert (asked.text, asked.column("outcome"), asked.error) == ("Hi", ["ok"], None)
-    assert asked.seconds < 0.6
+    assert asked.seconds < 10  # and not until a clock of the pool runs out
     assert asked.reply.usage is None
     assert bench.snapshot("a/one").success_rate == 1.0
-    assert server.connections[0].ended.wait(1.0)
+    assert server.connections[0].ended.wait(30)
 
 
-@pytest.mark.parametrize(("wait", "known"), [(0.1, True), (0.6, False)], ids=["soon", "too late"])
-def test_usage_is_waited_for_but_not_for_long(wait: float, known: bool, stage) -> None:
+@pytest.mark.parametrize("known", [True, False], ids=["soon", "too late"])
+def test_usage_is_waited_for_but_not_for_long(known: bool, stage) -> None:
+    over = threading.Event()
+    wait, grace_s = (0.1, 20.0) if known else (over.is_set, 0.3)
     server = stage.server(streamed(("chunks", "H", "i"), "finish", wait, ("chunks", USAGE), "done"))
     bench = stage.bench(a=server)
-    bench.lab._session.connectors["a"]._grace_s = 0.3
+    bench.lab._session.connectors["a"]._grace_s = grace_s
     asked = bench.ask(stream=True)
+    over.set()
     assert asked.column("outcome") == ["ok"]
     assert (asked.reply.usage is not None) == known
     assert asked.call["completion_tokens"] == (2 if known else None)
@@ -252,7 +256,7 @@ def test_usage_is_waited_for_but_not_for_long(wait: float, known: bool, stage) -
 def test_at_most_one_second_by_default(stage) -> None:
     asked = stage.bench(a=stage.server(streamed(("chunks", "Hi"), "finish", "stall"))).ask(stream=True)
     assert asked.text == "Hi"
-    assert 0.9 < asked.seconds < 1.6
+    assert 0.9 < asked.seconds < 10
 
 
 def test_done_without_a_finish_reason_is_complete(stage) -> None:
@@ -301,18 +305,18 @@ def test_half_a_tool_call_is_never_joined_with_another_models_half(stage) -> Non
 # -- readers -----------------------------------------------------------------------------------------------------------
 
 
-def leave_by_break(stream: Any) -> None:
+def leave_by_break(stream: Any, _: Any) -> None:
     for _ in stream:
         break
 
 
-def leave_by_close(stream: Any) -> None:
+def leave_by_close(stream: Any, _: Any) -> None:
     next(iter(stream))
     stream.close()
 
 
-def leave_before_anything(stream: Any) -> None:
-    time.sleep(0.05)
+def leave_before_anything(stream: Any, asked: Any) -> None:
+    asked()
     stream.close()
 
 
@@ -320,11 +324,9 @@ def leave_before_anything(stream: Any) -> None:
 def test_the_consumer_stops_early(leave: Any, chars: int, stage) -> None:
     server = stage.server(streamed(*[("chunks", "x"), "stall"] if chars else ["stall"]))
     bench = stage.bench(a=server, b=stage.server())
-    leave(bench.lab.stream("hello"))
-    assert server.connections[0].hung_up.wait(0.5)
-    deadline = time.monotonic() + 1
-    while not bench.lab._session.recorder.count("calls") and time.monotonic() < deadline:
-        time.sleep(0.005)
+    leave(bench.lab.stream("hello"), lambda: stage.until(lambda: server.requests))
+    assert server.connections[0].hung_up.wait(30)
+    stage.until(lambda: bench.lab._session.recorder.count("calls"))
     (row,) = bench._tail("attempts", 1)
     assert (row["outcome"], row["chars"], row["committed"], row["maybe_billed"]) == (
         "cancelled",
@@ -339,10 +341,10 @@ def test_the_consumer_stops_early(leave: Any, chars: int, stage) -> None:
 
 def test_takeover_leaves_a_silent_stream_and_blames_nobody(stage) -> None:
     server = stage.server(streamed("stall"))
-    bench = stage.bench({"takeover_after": 0.1}, a=server, b=stage.server())
+    bench = stage.bench({"takeover_after": 0.5}, a=server, b=stage.server())
     asked = bench.ask(stream=True)
     assert (asked.text, asked.column("outcome")) == ("Hi", ["move_on", "ok"])
-    assert server.connections[0].hung_up.wait(0.5)
+    assert server.connections[0].hung_up.wait(30)
     assert (bench.failures("a/one"), bench.snapshot("a/one").samples) == (0, 0)
 
 

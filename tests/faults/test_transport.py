@@ -6,7 +6,6 @@ import asyncio
 import gzip
 import json
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -40,9 +39,14 @@ def test_a_connection_that_ended_while_nobody_used_it_costs_nothing(end: list[An
     server = stage.server(["read", KEPT, *end], ["hi"])
     bench = stage.bench(a=server)
     bench.ask()
-    assert server.connections[0].ended.wait(1.0)
-    time.sleep(0.05)
+    stage.until(lambda: not is_connected(bench))
     assert bench.ask().column("outcome") == ["ok"]
+
+
+def is_connected(bench: Any) -> bool:
+    """Whether a connection that was kept still stands, as the client sees it."""
+    pool = bench.lab._session.connectors["a"]._http_client._transport.client.connector
+    return any(protocol.is_connected() for kept in pool._conns.values() for protocol, _ in kept)
 
 
 def test_a_healthy_connection_is_used_again(stage) -> None:
@@ -55,8 +59,8 @@ def test_a_healthy_connection_is_used_again(stage) -> None:
 def test_what_broke_off_is_never_used_again(stage) -> None:
     """The rest of a body that nobody waited for must not become the next request's answer."""
     late = ("answer", 200, BODY.replace("Hi", "late"), {"connection": "keep-alive"})
-    server = stage.server(["read", 0.3, late, "stall"], ["hi"])
-    bench = stage.bench({"timeouts": {"request": 0.15}}, a=server)
+    server = stage.server(["read", lambda: len(server.connections) == 2, late, "stall"], ["hi"])
+    bench = stage.bench({"timeouts": {"request": 0.5}}, a=server)
     assert type(bench.ask().error) is rl.ProviderUnavailableError
     assert bench.ask().text == "Hi"
     assert [len(connection.requests) for connection in server.connections] == [1, 1]
@@ -152,7 +156,7 @@ def test_a_body_over_the_cap_is_left_at_once(stage) -> None:
     asked = bench.ask()
     assert type(asked.error) is rl.ProviderUnavailableError
     assert asked.column("status") == [200]
-    assert server.connections[0].hung_up.wait(2.0)
+    assert server.connections[0].hung_up.wait(30)
 
 
 def test_a_body_just_under_it_is_an_answer(stage) -> None:
@@ -191,12 +195,12 @@ STREAM_CLOCKS = {
 @pytest.mark.parametrize("clock", STREAM_CLOCKS)
 def test_a_clock_of_a_stream_hangs_up_at_once(clock: str, stage) -> None:
     server = stage.server(["read", "stream", *STREAM_CLOCKS[clock]])
-    routing = {"timeouts": {clock.partition(",")[0]: 0.2}, "on_stream_failure": "buffer"}
+    routing = {"timeouts": {clock.partition(",")[0]: 0.5}, "on_stream_failure": "buffer"}
     bench = stage.bench(routing, a=server, b=stage.server())
     asked = bench.ask(stream=True)
     assert (asked.text, asked.column("model")) == ("Hi", ["a/one", "b/one"])
-    assert server.connections[0].hung_up.wait(1.0)
-    assert 0.2 <= asked.rows[0]["latency_s"] < 0.6
+    assert server.connections[0].hung_up.wait(30)
+    assert 0.5 <= asked.rows[0]["latency_s"] < 10
     assert (asked.rows[0]["outcome"], asked.rows[0]["maybe_billed"]) == ("move_on", True)
     assert bench.failures("a/one") == 1
 
@@ -205,9 +209,9 @@ def test_a_clock_of_a_stream_hangs_up_at_once(clock: str, stage) -> None:
 def test_the_deadline_hangs_up_at_once_and_blames_nobody(stream: bool, stage) -> None:
     server, other = stage.server(["read", "stall"]), stage.server()
     bench = stage.bench(a=server, b=other)
-    asked = bench.ask(stream=stream, deadline=0.2)
+    asked = bench.ask(stream=stream, deadline=0.5)
     assert type(asked.error) is rl.RequestTimeoutError
-    assert server.connections[0].hung_up.wait(1.0)
+    assert server.connections[0].hung_up.wait(30)
     assert (asked.column("outcome"), asked.column("maybe_billed")) == (["cancelled"], [True])
     assert (bench.failures("a/one"), bench.snapshot("a/one").samples) == (0, 0)
     assert other.connections == []
@@ -221,8 +225,8 @@ def test_from_any_loop_and_any_thread(stage, in_threads) -> None:
     server = stage.server(["read", KEPT, "again"])
     lab = stage.bench(a=server).lab
     texts = [asyncio.run(lab.achat("hello")).text, asyncio.run(lab.achat("hello")).text]
-    texts += [future.result(5).text for future in in_threads(*[lambda: lab.chat("hello")] * 8)]
-    texts += [future.result(5).text for future in in_threads(*[lambda: asyncio.run(lab.achat("hello"))] * 8)]
+    texts += [future.result(30).text for future in in_threads(*[lambda: lab.chat("hello")] * 8)]
+    texts += [future.result(30).text for future in in_threads(*[lambda: asyncio.run(lab.achat("hello"))] * 8)]
     assert texts == ["Hi"] * 18
     assert len(server.connections) <= 8
 

@@ -211,14 +211,14 @@ def test_threads_lose_nothing() -> None:
 
 
 def cost_per_set(size: int) -> float:
-    """Seconds for one write to a full cache."""
+    """Seconds of the processor for one write to a full cache."""
     provider, _ = make(max_entries=size)
     for key in range(size):
         provider._cache_set(key, key)
-    started = time.perf_counter()
+    started = time.thread_time()
     for key in range(size, size + 5_000):
         provider._cache_set(key, key)
-    return (time.perf_counter() - started) / 5_000
+    return (time.thread_time() - started) / 5_000
 
 
 def test_a_full_cache_costs_the_same_at_any_size() -> None:

@@ -208,7 +208,7 @@ def test_hostile_input_ends_quickly_and_in_an_error(name: str) -> None:
     started = time.perf_counter()
     with pytest.raises(ValueError, match=LABELS[kind]):
         provider._deserialize(raw, kind)
-    assert time.perf_counter() - started < 5
+    assert time.perf_counter() - started < 20
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # kB
 
 

@@ -265,12 +265,12 @@ def test_connect_timeout_comes_from_the_timeout_mixin() -> None:
             for other in others:  # fill the backlog: a further connection gets no answer
                 other.setblocking(False)
                 other.connect_ex(full.getsockname())
-            client = Both(f"http://127.0.0.1:{full.getsockname()[1]}")
+            client = Both(f"http://127.0.0.1:{full.getsockname()[1]}", timeout=None)
             client.configure_timeout(connect=0.1)
             started = time.monotonic()
             with pytest.raises(httpx.ConnectTimeout):
                 await client._http_get("/x")
-            assert time.monotonic() - started < 2
+            assert time.monotonic() - started < 20
             await client._close_http_client()
             for other in others:
                 other.close()
@@ -323,9 +323,9 @@ def test_the_timeout_limits_the_whole_request() -> None:
             await asyncio.sleep(0.01)
 
     started = time.monotonic()
-    error = failing(drip, httpx.TimeoutException, timeout=0.15)
-    assert time.monotonic() - started < 2
-    assert "0.15 s" in str(error)
+    error = failing(drip, httpx.TimeoutException, timeout=0.5)
+    assert time.monotonic() - started < 20
+    assert "0.5 s" in str(error)
     assert_hidden(TOKEN, error)
 
 
@@ -342,12 +342,12 @@ def test_a_stream_may_take_longer_than_the_timeout_but_not_fall_silent() -> None
         await wire.send(SSE)
         for i in range(8):
             await wire.send(b"data: %d\n\n" % i)
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.2)
         await wire.gone()
 
     async def main() -> None:
         async with serving(slow) as server:
-            client = Client(server.url, timeout=0.2, max_retries=3)
+            client = Client(server.url, timeout=1.0, max_retries=3)
             stream = client._http_stream("/x")
             assert [await anext(stream) for _ in range(8)] == [str(i) for i in range(8)]
             with pytest.raises(httpx.TimeoutException):
@@ -390,7 +390,7 @@ def test_events_arrive_as_they_are_sent_and_closing_closes_at_once() -> None:
                 assert await anext(stream) == "one"
                 sent.set()
                 assert await anext(stream) == "two"
-            await asyncio.wait_for(gone.wait(), 1)
+            await asyncio.wait_for(gone.wait(), 30)
             await client._close_http_client()
 
     asyncio.run(main())
@@ -447,7 +447,7 @@ def test_a_stream_over_tls_that_is_given_up_waits_for_no_goodbye(tunnel: bool) -
                 async with aclosing(client._http_stream("/x", json={})) as stream:
                     assert await anext(stream) == "one"
                     deaf.set()
-                await asyncio.wait_for(gone.wait(), 2)
+                await asyncio.wait_for(gone.wait(), 30)
                 await client._close_http_client()
 
     asyncio.run(main())
@@ -455,9 +455,11 @@ def test_a_stream_over_tls_that_is_given_up_waits_for_no_goodbye(tunnel: bool) -
 
 
 def test_a_stream_that_breaks_after_its_first_event_is_not_retried() -> None:
+    seen = asyncio.Event()
+
     async def answer(wire: Wire, _: int) -> None:
         await wire.send(CUT + b"b\r\ndata: one\n\n\r\n")
-        await asyncio.sleep(0.02)
+        await seen.wait()
         wire.reset()
 
     async def main() -> None:
@@ -465,6 +467,7 @@ def test_a_stream_that_breaks_after_its_first_event_is_not_retried() -> None:
             client = Client(server.url, max_retries=3)
             stream = client._http_stream("/x")
             assert await anext(stream) == "one"
+            seen.set()
             with pytest.raises(httpx.TransportError):
                 await anext(stream)
             assert len(server.requests) == 1
@@ -638,7 +641,7 @@ def test_a_forgotten_client_closes_its_connections() -> None:
             await client._http_get("/x")
             del client
             gc.collect()
-            await asyncio.wait_for(gone.wait(), 1)
+            await asyncio.wait_for(gone.wait(), 30)
 
     asyncio.run(main())
 

@@ -86,9 +86,18 @@ class Scripted(HttpProvider):
         return body
 
 
+@pytest.fixture(scope="session")
+def one_authority(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A file with one certificate: all the usual ones take 20 ms to load, in every connector anew."""
+    path = tmp_path_factory.mktemp("tls") / "authority.pem"
+    authority.cert_pem.write_to_path(str(path))
+    return str(path)
+
+
 @pytest.fixture
-def scripted() -> Callable[..., Scripted]:
+def scripted(one_authority: str, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Scripted]:
     """Make a provider from an answer (a response, or a function of the request), a name (also its kind) and options."""
+    monkeypatch.setenv("SSL_CERT_FILE", one_authority)
 
     def make(
         answer: httpx.Response | Callable[[httpx.Request], httpx.Response], name: str = "openai", **config: Any

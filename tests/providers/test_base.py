@@ -21,20 +21,33 @@ class Minimal(ProviderConnector):
         yield Delta(text=request.model)
 
 
+class Whole(ProviderConnector):
+    async def complete(self, request: CompletionRequest) -> CompletionResponse:
+        return CompletionResponse(text=request.model)
+
+
 def test_two_methods_are_enough() -> None:
     connector = Minimal("mine", {"base_url": "http://localhost"})
     assert connector.name == "mine"
     assert repr(connector) == "Minimal('mine')"
+    assert connector.streams("any")
     asyncio.run(connector.close())
 
 
-def test_without_them_there_is_no_connector() -> None:
+def test_without_the_first_there_is_no_connector() -> None:
     class Half(ProviderConnector):
-        async def complete(self, request: CompletionRequest) -> CompletionResponse:
-            raise NotImplementedError
+        pass
 
-    with pytest.raises(TypeError, match="stream"):
+    with pytest.raises(TypeError, match="complete"):
         Half("half", {})  # type: ignore[abstract]
+
+
+def test_without_the_second_it_answers_in_one_piece_and_says_so() -> None:
+    connector = Whole("whole", {})
+    assert not connector.streams("any")
+    with pytest.raises(ProviderError, match="provider 'whole' does not offer streams") as caught:
+        connector.stream(CompletionRequest("c", "chat-completion", "m", ()))
+    assert (caught.value.fault, caught.value.sent) == (Fault.LOCAL, False)
 
 
 @pytest.mark.parametrize("verb", ["embed", "list_models"])

@@ -177,7 +177,7 @@ def strict_server(authority: trustme.CA, latest: ssl.TLSVersion) -> Iterator[int
     def serve() -> None:
         with contextlib.suppress(OSError):
             plain, _ = listener.accept()
-            plain.settimeout(5)
+            plain.settimeout(60)
             secure = context.wrap_socket(plain, server_side=True, do_handshake_on_connect=False)
             with contextlib.suppress(OSError):  # ssl.SSLError among them
                 secure.do_handshake()

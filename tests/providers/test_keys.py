@@ -21,13 +21,13 @@ CANARY = "canary-printed-77e1"
 
 
 class Counted:
-    """A command that prints another key each time, and remembers how often it ran."""
+    """A command that prints another key each time, and remembers how often it ran; it waits while `hold` is there."""
 
     def __init__(self, folder: Path) -> None:
-        self.log = folder / "runs"
+        self.log, self.hold = folder / "runs", folder / "hold"
         script = folder / "vault"
         script.write_text(
-            f"#!/bin/sh\nsleep 0.02\necho run >> {self.log}\n"
+            f"#!/bin/sh\nsleep 0.02\nwhile [ -e {self.hold} ]; do sleep 0.01; done\necho run >> {self.log}\n"
             f"echo 'warning: {CANARY}' >&2\necho \"{CANARY}-$(wc -l < {self.log} | tr -d ' ')\"\n"
         )
         script.chmod(0o700)
@@ -67,25 +67,18 @@ def test_nothing_runs_before_the_key_is_needed(counted: Counted) -> None:
 def test_one_run_serves_everybody_and_blocks_nobody(counted: Counted) -> None:
     learned: list[str] = []
     key = CommandKey(counted.command, learn=learned.append)
+    counted.hold.touch()
 
-    async def main() -> tuple[list[Key], int]:
-        ticks = 0
+    async def main() -> list[Key]:
+        waiting = asyncio.gather(*(key.get() for _ in range(50)))
+        await asyncio.sleep(0.1)
+        assert not waiting.done()
+        counted.hold.unlink()
+        return [*await waiting, await key.get()]
 
-        async def tick() -> None:
-            nonlocal ticks
-            while True:
-                await asyncio.sleep(0.001)
-                ticks += 1
-
-        ticker = asyncio.create_task(tick())
-        keys = await asyncio.gather(*(key.get() for _ in range(50)))
-        ticker.cancel()
-        return [*keys, await key.get()], ticks
-
-    keys, ticks = asyncio.run(main())
+    keys = asyncio.run(main())
     assert {one.value for one in keys} == {f"{CANARY}-1"}
     assert (counted.runs, learned) == (1, [f"{CANARY}-1"])
-    assert ticks >= 5
 
 
 def test_it_is_fetched_anew_when_it_is_old(counted: Counted) -> None:
@@ -176,9 +169,9 @@ class TestFailures:
     def test_a_command_that_hangs_ends_with_all_that_it_started(self, tmp_path: Path) -> None:
         pids = tmp_path / "pids"
         started = time.monotonic()
-        message = failing(f"sh -c 'sleep 30 & echo $! > {pids}; wait'", timeout_s=0.3).message
-        assert "did not end within 0.3 s" in message
-        assert time.monotonic() - started < 5
+        message = failing(f"sh -c 'sleep 30 & echo $! > {pids}; wait'", timeout_s=1.5).message
+        assert "did not end within 1.5 s" in message
+        assert time.monotonic() - started < 20
         assert ended(int(pids.read_text()))
 
     def test_each_waiter_has_an_error_of_its_own(self) -> None:
@@ -207,7 +200,7 @@ class TestFailures:
 
 
 def ended(pid: int) -> bool:
-    for _ in range(200):
+    for _ in range(3_000):
         try:
             os.kill(pid, 0)
             state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
@@ -361,4 +354,4 @@ def test_closing_the_provider_ends_its_command(chat: Callable[..., Any]) -> None
 
     started = time.monotonic()
     asyncio.run(main())
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20

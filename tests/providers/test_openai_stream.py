@@ -304,7 +304,7 @@ def test_after_the_finish_reason_nobody_waits_long(
     provider._grace_s = 0.05
     started = time.monotonic()
     got = asyncio.run(receive(provider, chat()))
-    assert 0.04 < time.monotonic() - started < 2.0
+    assert 0.05 <= time.monotonic() - started < 20
     assert (got.error, got.text, got.finish_reasons) == (None, "Hello", ["stop"])
     assert body.closed
 
@@ -313,9 +313,11 @@ def test_after_done_nobody_waits(
     scripted: Callable[..., Any], chat: Callable[..., Any], receive: Callable[..., Any]
 ) -> None:
     body, answer = slow(HELLO + STOP + DONE)
+    provider = scripted(answer)
+    provider._grace_s = 30.0
     started = time.monotonic()
-    assert asyncio.run(receive(scripted(answer), chat())).error is None
-    assert time.monotonic() - started < 0.5
+    assert asyncio.run(receive(provider, chat())).error is None
+    assert time.monotonic() - started < 20
     assert body.closed
 
 
@@ -372,7 +374,7 @@ def test_a_cancelled_read_closes_the_connection(scripted: Callable[..., Any], ch
             pass
 
     with pytest.raises(TimeoutError):
-        asyncio.run(asyncio.wait_for(read(), 0.05))
+        asyncio.run(asyncio.wait_for(read(), 0.5))
     assert body.closed
 
 

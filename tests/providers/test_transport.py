@@ -16,6 +16,7 @@ import httpx
 import pytest
 
 from routerlab.core.failures import Count, Fault, ProviderError, classify
+from routerlab.providers import http_provider
 from routerlab.providers.openai_compatible import OpenAICompatibleProvider
 
 KEY = "sk-canary-0123456789abcdef"
@@ -189,14 +190,17 @@ def test_leaving_a_stream_hangs_up_at_once(chat: Callable[..., Any]) -> None:
         await anext(deltas)
         assert not hung_up.is_set()
         await deltas.aclose()
-        await asyncio.wait_for(hung_up.wait(), 2.0)
+        await asyncio.wait_for(hung_up.wait(), 30)
         await provider.close()
         server.close()
 
     asyncio.run(run())
 
 
-def test_a_connection_serves_many_calls(chat: Callable[..., Any], receive: Callable[..., Any]) -> None:
+def test_a_connection_serves_many_calls(
+    chat: Callable[..., Any], receive: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_provider, "_DRAIN_S", 30.0)
     connections = 0
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -231,13 +235,6 @@ def test_a_connection_serves_many_calls(chat: Callable[..., Any], receive: Calla
     assert connections == 1
 
 
-def closed_port() -> int:
-    with socket.socket() as plug:
-        plug.bind(("127.0.0.1", 0))
-        port: int = plug.getsockname()[1]
-        return port
-
-
 def failure(base_url: str, request: Any) -> ProviderError:
     async def run() -> None:
         provider = OpenAICompatibleProvider("raw", {"base_url": base_url, "api_key": KEY})
@@ -252,7 +249,9 @@ def failure(base_url: str, request: Any) -> ProviderError:
 
 
 def test_refused(chat: Callable[..., Any]) -> None:
-    error = failure(f"http://127.0.0.1:{closed_port()}", chat())
+    with socket.socket() as plug:  # nobody listens, and nobody else will
+        plug.bind(("127.0.0.1", 0))
+        error = failure(f"http://127.0.0.1:{plug.getsockname()[1]}", chat())
     assert (error.fault, error.sent) == (Fault.CONNECT, False)
     assert error.message == "no connection to 127.0.0.1: connection refused"
     assert isinstance(error.__cause__, httpx.ConnectError)
@@ -274,7 +273,7 @@ def test_connecting_has_a_limit(scheme: str, chat: Callable[..., Any]) -> None:
         started = time.monotonic()
         error = failure(f"{scheme}://127.0.0.1:{full.getsockname()[1]}", chat(connect_timeout_s=0.05))
     assert (error.fault, error.sent) == (Fault.CONNECT_TIMEOUT, False)
-    assert time.monotonic() - started < 2.0
+    assert time.monotonic() - started < 20
 
 
 def test_a_handshake_that_stalls_is_connecting_too(chat: Callable[..., Any]) -> None:
@@ -287,13 +286,13 @@ def test_a_handshake_that_stalls_is_connecting_too(chat: Callable[..., Any]) -> 
 
 def test_no_clock_but_the_one_for_connecting(loopback: Callable[..., Any], chat: Callable[..., Any]) -> None:
     async def script(writer: asyncio.StreamWriter) -> None:
-        await asyncio.sleep(0.15)
+        await asyncio.sleep(1.5)
         writer.write(head(LENGTH) + ANSWER)
 
     async def run() -> str:
         async with loopback(script) as base_url:
             provider = OpenAICompatibleProvider("raw", {"base_url": base_url})
-            text: str = (await provider.complete(chat(connect_timeout_s=0.05))).text
+            text: str = (await provider.complete(chat(connect_timeout_s=1.0))).text
             await provider.close()
             return text
 

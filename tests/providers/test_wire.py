@@ -214,12 +214,13 @@ def test_a_recorded_stream_that_breaks_off_anywhere_is_whole_or_a_failure(
     recording, expected = load(path)
     body = body_of(recording)
     headers = {"content-type": "application/x-ndjson" if kind_of(path) == "ollama" else "text/event-stream"}
-    step = max(1, len(body) // 40)
+    ends = [*range(0, len(body), max(1, len(body) // 40)), *range(len(body) - 20, len(body))]
+    answers = (httpx.Response(200, headers=headers, stream=Cut(body[:end], (4096,))) for end in ends)
+    provider = scripted(lambda _: next(answers), kind_of(path))
 
     async def read_all() -> None:
-        for end in [*range(0, len(body), step), *range(len(body) - 20, len(body))]:
-            answer = httpx.Response(200, headers=headers, stream=Cut(body[:end], (4096,)))
-            stream = await receive(scripted(answer, kind_of(path)), chat())
+        for _ in ends:
+            stream = await receive(provider, chat())
             if stream.error is None:
                 assert stream.text == expected.get("text", "")
                 assert stream.finish_reasons == [finish(expected)]

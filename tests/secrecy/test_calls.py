@@ -105,3 +105,31 @@ def test_a_call_that_is_cancelled(
         look_at_all(hunter, lab)
     hunter.read_files(tmp_path)
     assert hunter.verdict() == []
+
+
+def test_the_gateway_stops_talking_once_its_client_has_gone(gateway: Any) -> None:
+    """It went on for seconds, and what it held open passed for a leak of the lab."""
+
+    class Gone:
+        """What is written to it fails as soon as the loop gets to see that."""
+
+        writes, is_seen = 0, False
+
+        def write(self, data: bytes) -> None:
+            self.writes += 1
+            asyncio.get_running_loop().call_soon(setattr, self, "is_seen", True)
+
+        async def drain(self) -> None:
+            if self.is_seen:
+                raise ConnectionResetError
+
+    async def talk(client: Gone) -> None:
+        reader = asyncio.StreamReader()
+        reader.feed_data(b"POST / HTTP/1.1\r\ncontent-length: 0\r\n\r\n")
+        await gateway._answered(reader, client)
+
+    gateway.play("cut")
+    client = Gone()
+    with pytest.raises(ConnectionResetError):
+        asyncio.run(talk(client))
+    assert client.writes == 2

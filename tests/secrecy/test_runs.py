@@ -24,8 +24,9 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def hi(gateway: Any) -> Any:
-    """The gateway says Hi."""
+def hi(gateway: Any, config: dict[str, Any]) -> Any:
+    """The gateway says Hi, and has its time to do so."""
+    del config["routing"]["timeouts"]
     body = json.dumps({"choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}]}).encode()
     head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
     gateway.answer = [head % len(body), body]
@@ -85,10 +86,14 @@ def test_a_run_with_all_that_comes_of_it(
             wait=False,
             give_up_after=0.5,
             preflight=False,
-        ).wait(20)
+        ).wait(60)
         hunter.look_at("run", run, run.df, run.summary(), *run.traces(failovers=False))
         hunter.look_at("plot", run.plot())
         run.report(tmp_path / "report.html")
+        run.report(tmp_path / "texts.html", text=True)
+        run.to_otel(tmp_path / "spans.jsonl", text=True)
+        for name in ("csv", "jsonl", "batch_jsonl"):
+            getattr(run, f"to_{name}")(tmp_path / f"run.{name}")
         hunter.read_files(tmp_path)
     hunter.read_files(tmp_path)
     assert hunter.verdict() == []
@@ -113,6 +118,7 @@ def test_a_notebook_that_is_saved(
     config: dict[str, Any], gateway: Any, hunter: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gateway.play("status 401")
+    del config["routing"]["timeouts"]
     folder = tmp_path / "notebooks"
     folder.mkdir()
     (folder / "lab.yaml").write_text(yaml.safe_dump(config))
@@ -127,7 +133,7 @@ def test_a_notebook_that_is_saved(
             transport="tcp" if os.name == "nt" else "ipc",
         )
         client = NotebookClient(
-            notebook, km=manager, timeout=60, allow_errors=True, resources={"metadata": {"path": str(folder)}}
+            notebook, km=manager, timeout=300, allow_errors=True, resources={"metadata": {"path": str(folder)}}
         )
         client.execute(cleanup_kc=True, env=dict(os.environ))
     nbformat.write(notebook, folder / "saved.ipynb")
@@ -141,7 +147,7 @@ def test_a_notebook_that_is_saved(
 def test_the_command_line(canaries: dict[str, str], hunter: Any) -> None:
     simulate = [sys.executable, "-m", "routerlab.cli", "simulate", "--api-key", canaries["key"]]
     for words in (["--host", "192.0.2.1"], ["--fault", "nobody:slow"], ["--config", "/nowhere"]):
-        done = subprocess.run([*simulate, *words], capture_output=True, timeout=30, cwd=ROOT, check=False)
+        done = subprocess.run([*simulate, *words], capture_output=True, timeout=120, cwd=ROOT, check=False)
         assert done.returncode == 1
         hunter.search("command line", done.stdout, done.stderr)
     assert hunter.verdict() == []

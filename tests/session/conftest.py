@@ -37,13 +37,17 @@ def slow(seconds):
     for model in lab.models:
         lab.faults.slow(model, extra_s=seconds)
 
-def busy(seconds):
-    "Once the file ``pressed`` is there, the lab's loop is busy for so long: a cleanup takes its time."
-    def watch():
-        while not os.path.exists("pressed"):
+def under_way(requests, hold=False):
+    "With so many requests at the models, and a file ``shown``: leaves ``under_way``, holds the loop to ``released``."
+    def leave():
+        open("under_way", "w").close()
+        while hold and not os.path.exists("released"):
             time.sleep(0.005)
-        os.remove("pressed")
-        lab._session.loop.loop.call_soon_threadsafe(time.sleep, seconds)
+    def watch():
+        server = lab._session.connectors["sim"].server
+        while not os.path.exists("shown") or sum(server.requests(model) for model in MODELS) < requests:
+            time.sleep(0.005)
+        lab._session.loop.loop.call_soon_threadsafe(leave)
     threading.Thread(target=watch, daemon=True).start()
 
 def outcomes():
@@ -51,7 +55,7 @@ def outcomes():
 
 def working():
     "Tasks in the lab's loop; a closing connection may take a moment."
-    end = time.monotonic() + 2
+    end = time.monotonic() + 15
     while (tasks := len(asyncio.all_tasks(lab._session.loop.loop))) and time.monotonic() < end:
         time.sleep(0.02)
     return tasks
@@ -141,29 +145,33 @@ class Kernel:
         self._cells[cell.msg_id] = cell
         return cell
 
-    def finish(self, *cells: Cell, timeout: float = 20.0) -> Cell:
+    def finish(self, *cells: Cell, timeout: float = 60.0) -> Cell:
         """Wait until all are over; gives back the last."""
         self._pump(lambda: all(cell.idle and cell.status for cell in cells), timeout, cells)
         return cells[-1]
 
-    def run(self, code: str, timeout: float = 20.0) -> Cell:
+    def run(self, code: str, timeout: float = 60.0) -> Cell:
         return self.finish(self.submit(code), timeout=timeout)
 
-    def ok(self, code: str, timeout: float = 20.0) -> Cell:
+    def ok(self, code: str, timeout: float = 60.0) -> Cell:
         """Run a cell that must not fail."""
         cell = self.run(code, timeout)
         assert cell.status == "ok", cell.traceback or cell
         return cell
 
-    def value(self, expression: str, timeout: float = 20.0):
+    def value(self, expression: str, timeout: float = 60.0):
         """The value of an expression in the kernel, through JSON."""
         return json.loads(self.ok(f"import json as _json; print(_json.dumps({expression}))", timeout).stdout)
 
-    def wait_for(self, cell: Cell, text: str, timeout: float = 20.0) -> None:
+    def wait_for_file(self, file: Path, timeout: float = 60.0) -> None:
+        """Wait until a cell has left it."""
+        self._pump(file.exists, timeout, ())
+
+    def wait_for(self, cell: Cell, text: str, timeout: float = 60.0) -> None:
         """Wait until a running cell has printed a text, or shown it in a display."""
         self._pump(lambda: text in f"{cell.stdout}{cell.outputs}{cell.updates}", timeout, [cell])
 
-    def wait_for_panel(self, done: int, timeout: float = 20.0) -> None:
+    def wait_for_panel(self, done: int, timeout: float = 60.0) -> None:
         """Wait until a panel says that so many rows of a run are done."""
         self._pump(lambda: any(run["done"] >= done for _, run in self.runs()), timeout, ())
 

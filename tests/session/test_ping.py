@@ -83,7 +83,7 @@ def test_chats_are_asked_for_a_few_tokens_and_embeddings_for_one_vector(ask):
     assert asked["text-embed"].inputs == ("Hi",)
     assert [answer.ok for answer in answers.values()] == [True, True, True, None]
     assert answers["p/pictures"].latency_s is None
-    assert 0.01 <= answers["p/chat"].latency_s < 5
+    assert 0.01 <= answers["p/chat"].latency_s < 20
 
 
 def test_few_calls_go_to_one_provider_at_a_time_and_providers_do_not_wait_for_each_other(ask):
@@ -94,9 +94,9 @@ def test_few_calls_go_to_one_provider_at_a_time_and_providers_do_not_wait_for_ea
 
 
 def test_a_silent_model_costs_no_more_than_the_limit_and_holds_up_nobody(ask):
-    answers, _ = ask({"p": kind(Stuck, ["stuck"]), "q": kind(Counting, ["fine"])}, timeout_s=0.2)
+    answers, _ = ask({"p": kind(Stuck, ["stuck"]), "q": kind(Counting, ["fine"])}, timeout_s=1.0)
     assert (answers["p/stuck"].ok, answers["p/stuck"].error) == (False, "RequestTimeoutError")
-    assert answers["p/stuck"].message == "no answer within 0.2 s"
+    assert answers["p/stuck"].message == "no answer within 1 s"
     assert answers["q/fine"].ok
 
 

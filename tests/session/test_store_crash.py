@@ -31,10 +31,9 @@ while True:
                 store.put("texts", {"call_id": f"c{number}", "reply": f"{number};" * (number % 1000)})
                 store.put("runs", {"run_id": "r", "status": str(number)})
                 number += 1
-            written = store.barrier()
-            if chance.random() < 0.8:
+            if chance.random() < 0.3:
                 store.flush()
-            written.result(30)
+            store.keep()
             os.write(1, b"%d\\n" % number)
 """
 
@@ -97,7 +96,9 @@ def check(path: Path, mode: str, acknowledged: int) -> int:
 def test_kill_9_at_any_moment(tmp_path: Path, modes: list[str]) -> None:
     chance = random.Random(11)
     path, rows, total, waiting = tmp_path / "s.db", 0, 0, writing(0)
-    for number in range(ROUNDS):
+    for number in range(10 * ROUNDS):
+        if number >= ROUNDS and total > 50:  # a busy machine writes little in each
+            break
         mode = modes[number % len(modes)]
         allow(path, mode)
         process, waiting = waiting, writing(number + 1)
@@ -110,7 +111,7 @@ def test_kill_9_at_any_moment(tmp_path: Path, modes: list[str]) -> None:
             rows = 0
     waiting.kill()
     waiting.communicate()
-    assert total > 50  # it did write, on a busy machine, too
+    assert total > 50
     allow(path, "wal")
     assert list(tmp_path.iterdir()) == []
 
@@ -138,5 +139,7 @@ def test_without_wal_a_rollback_journal_does(tmp_path: Path) -> None:
             if number % 300 == 0:
                 store.flush()
                 assert len(Store.open_readonly(path).read("calls")["call_id"]) == number + 1
-        assert {file.name for file in tmp_path.iterdir()} <= {"s.db", "s.db-journal", ".s.db.wal-test-shm"}
+        assert {file.name for file in tmp_path.iterdir()} <= {
+            *("s.db", "s.db-journal", "s.db-rows1", "s.db-rows2", ".s.db.wal-test-shm")
+        }
     assert len(store.read("calls")["call_id"]) == 1_000

@@ -22,9 +22,9 @@ PROMISED = {
     "decisions": "call_id, step, chosen, probability, strategy, seed",
     "candidates": "call_id, step, model, score, eligible, excluded_because",
     "texts": "call_id, attempt, request, reply",
-    "runs": "run_id, name, kind, dataset_hash, params_hash, params, status, created_at, version",
+    "runs": "run_id, name, kind, dataset_hash, params_hash, params, status, created_at, version, notes",
     "items": "run_id, item_id, prompt, target, metadata",
-    "scores": "run_id, item_id, repeat, variant, scorer, value, error",
+    "scores": "run_id, item_id, repeat, variant, scorer, value, error, reason",
 }
 
 

@@ -17,6 +17,7 @@ from routerlab.simulation.server import SimulatedServer
 
 PROMPT = "What is the capital of France?"
 ANSWER = "Paris, on the river Seine, as everybody knows."
+PATIENCE_S = 30.0
 FAST = {"ttft_s": 0, "tokens_per_s": 0, "answers": {PROMPT: ANSWER}}
 
 
@@ -45,6 +46,11 @@ class Seen:
         """The text, whole or streamed."""
         contents = self.chunks if self.events or not self.body else [self.json]
         return "".join(_TEXTS[self.kind](content) for content in contents if isinstance(content, dict))
+
+
+def _silence(limit_s: float) -> httpx.Timeout:
+    """A limit for the silence of a server, and for nothing else."""
+    return httpx.Timeout(PATIENCE_S, read=limit_s)
 
 
 def _of_openai(content: Any) -> str:
@@ -115,7 +121,7 @@ def _body(kind: str, turns: list[tuple[str, str]], stream: bool) -> tuple[str, d
 @pytest.fixture
 def talk() -> Iterator[Callable[..., Seen]]:
     """Talks to a server in one of the wire formats, over plain HTTP: about the prompt that it knows, or `turns`."""
-    with httpx.Client(timeout=5.0) as client:
+    with httpx.Client() as client:
 
         def send(
             server: SimulatedServer,
@@ -124,14 +130,14 @@ def talk() -> Iterator[Callable[..., Seen]]:
             stream: bool = False,
             path: str | None = None,
             headers: dict[str, str] | None = None,
-            timeout: float = 5.0,
+            timeout: float = PATIENCE_S,
             without: tuple[str, ...] = (),
             **more: Any,
         ) -> Seen:
             usual, body = _body(kind, list(turns) or [("user", PROMPT)], stream)
             body = {key: value for key, value in {**body, **more}.items() if key not in without}
             url = server.url(kind=kind) + (usual if path is None else path)
-            return _send(client, url, body, Seen(kind), headers=headers, timeout=timeout)
+            return _send(client, url, body, Seen(kind), headers=headers, timeout=_silence(timeout))
 
         yield send
 
@@ -167,11 +173,27 @@ def serve() -> Iterator[Callable[..., SimulatedServer]]:
 
 
 @pytest.fixture
+def until_silence() -> Callable[..., Seen]:
+    """Asks (`ask`, `talk`) a server that falls silent: with more and more patience, until what is seen is `enough`."""
+
+    def listen(ask: Callable[..., Seen], *args: Any, enough: Callable[[Seen], Any], **body: Any) -> Seen:
+        for timeout in (0.1, 1.0, 10.0):
+            seen = ask(*args, timeout=timeout, **body)
+            if enough(seen):
+                break
+        return seen
+
+    return listen
+
+
+@pytest.fixture
 def ask() -> Iterator[Callable[..., Seen]]:
     """Asks a server's first model (or `model`) the prompt that it knows, over plain HTTP."""
-    with httpx.Client(timeout=5.0) as client:
+    with httpx.Client() as client:
 
-        def send(server: SimulatedServer, *, timeout: float = 5.0, path: str = "chat/completions", **body: Any) -> Seen:
+        def send(
+            server: SimulatedServer, *, timeout: float = PATIENCE_S, path: str = "chat/completions", **body: Any
+        ) -> Seen:
             messages = [{"role": "user", "content": body.pop("prompt", PROMPT)}]
             model = body.pop("model", next(iter(server.models)))
             if path == "chat/completions":
@@ -179,7 +201,7 @@ def ask() -> Iterator[Callable[..., Seen]]:
             url = f"{server.url(model if model in server.models else None)}/{path}"
             seen, decoder = Seen(), SSEDecoder()
             try:
-                with client.stream("POST", url, json={"model": model, **body}, timeout=timeout) as response:
+                with client.stream("POST", url, json={"model": model, **body}, timeout=_silence(timeout)) as response:
                     seen.status, seen.headers = response.status_code, dict(response.headers)
                     for piece in response.iter_bytes():
                         seen.body += piece

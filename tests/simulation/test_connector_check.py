@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -17,6 +18,7 @@ from routerlab.mixins import HttpClientMixin
 from routerlab.providers.base import ProviderConnector
 from routerlab.providers.own import chunks, no_error, one_error
 from routerlab.session.kinds import load_kind
+from routerlab.simulation.connector_probe import Probe
 from routerlab.testing import check_connector
 
 KINDS = ["openai", "openai_responses", "anthropic", "gemini", "ollama", "cohere"]
@@ -427,6 +429,21 @@ BROKEN: dict[type, str] = {
 def test_whoever_breaks_a_rule_is_told_which_and_where(broken: type) -> None:
     with pytest.raises(AssertionError, match=rf"^{broken.__name__}: {BROKEN[broken]}"):
         check_connector(broken)
+
+
+def test_a_machine_that_holds_the_process_up_does_not_use_its_patience_up() -> None:
+    async def looked_at_thrice() -> bool:
+        loop, looks = asyncio.get_running_loop(), itertools.count(1)
+        now, late = loop.time, [0]
+
+        def holds() -> bool:
+            late[0] += 3600
+            return next(looks) == 3
+
+        loop.time = lambda: now() + late[0]  # type: ignore[method-assign]
+        return await Probe(Echo, None, "", "").soon(holds)
+
+    assert asyncio.run(looked_at_thrice())
 
 
 def test_every_connector_of_the_broken_ones_is_listed() -> None:

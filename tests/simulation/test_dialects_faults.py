@@ -187,10 +187,10 @@ def test_a_connection_lost_before_the_headers(serve: Any, talk: Any, kind: str, 
 
 @pytest.mark.parametrize(("fault", "text"), [("stall_first_token", ""), ("stall_midway", START)])
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_stalled_stream(serve: Any, talk: Any, kind: str, fault: str, text: str) -> None:
+def test_a_stalled_stream(serve: Any, talk: Any, until_silence: Any, kind: str, fault: str, text: str) -> None:
     server = serve()
     server.faults.inject("alpha", fault)
-    seen = talk(server, kind, stream=True, timeout=0.1)
+    seen = until_silence(talk, server, kind, stream=True, enough=lambda seen: (seen.status, seen.text) == (200, text))
     assert (seen.status, seen.text, type(seen.error)) == (200, text, httpx.ReadTimeout)
 
 

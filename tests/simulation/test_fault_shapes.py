@@ -130,30 +130,34 @@ def test_broken_framing(serve: Any, ask: Any, kind: str, stream: bool) -> None:
         ("stall_midway", True, 200, START),
     ],
 )
-def test_stalls(serve: Any, ask: Any, kind: str, stream: bool, status: int | None, text: str) -> None:
+def test_stalls(
+    serve: Any, ask: Any, until_silence: Any, kind: str, stream: bool, status: int | None, text: str
+) -> None:
     server = serve()
     server.faults.inject("alpha", kind)
-    seen = ask(server, stream=stream, timeout=0.1)
+    seen = until_silence(ask, server, stream=stream, enough=lambda seen: (seen.status, seen.text) == (status, text))
     assert isinstance(seen.error, httpx.ReadTimeout)
     assert (seen.status, seen.text) == (status, text)
 
 
-def test_a_role_comes_before_a_stalled_first_token(serve: Any, ask: Any) -> None:
+def test_a_role_comes_before_a_stalled_first_token(serve: Any, ask: Any, until_silence: Any) -> None:
     server = serve()
     server.faults.inject("alpha", "stall_first_token")
-    (chunk,) = ask(server, stream=True, timeout=0.1).chunks
+    (chunk,) = until_silence(ask, server, stream=True, enough=lambda seen: seen.chunks).chunks
     assert chunk["choices"][0]["delta"] == {"role": "assistant", "content": ""}
 
 
 def test_slow_first_token_sends_headers_first(serve: Any) -> None:
     server = serve()
-    server.faults.inject("alpha", "slow_first_token", extra_s=0.1)
     body = {"model": "alpha", "messages": [{"role": "user", "content": "hi"}], "stream": True}
+    server.faults.inject("alpha", "slow_first_token", extra_s=60)
+    with httpx.stream("POST", f"{server.url()}/chat/completions", json=body, timeout=30) as response:
+        assert response.status_code == 200
+    server.faults.clear()
+    server.faults.inject("alpha", "slow_first_token", extra_s=0.1)
     started = time.perf_counter()
-    with httpx.stream("POST", f"{server.url()}/chat/completions", json=body) as response:
-        headers_s = time.perf_counter() - started
-        response.read()
-    assert headers_s < 0.1 <= time.perf_counter() - started
+    httpx.post(f"{server.url()}/chat/completions", json=body)
+    assert time.perf_counter() - started >= 0.1
 
 
 def test_slow_and_drip(serve: Any, ask: Any) -> None:
@@ -168,8 +172,7 @@ def test_slow_and_drip(serve: Any, ask: Any) -> None:
     started = time.perf_counter()
     with httpx.stream("POST", f"{server.url()}/chat/completions", json=body) as response:
         pieces = [piece for piece, _ in zip(response.iter_raw(), range(5), strict=False)]
-    assert time.perf_counter() - started >= 0.08
-    assert all(len(piece) < 5 for piece in pieces)
+    assert time.perf_counter() - started >= 0.02 * (len(b"".join(pieces)) - 1)
 
 
 def test_cut_stream_ends_in_good_order_but_unfinished(serve: Any, ask: Any) -> None:
@@ -283,7 +286,7 @@ def test_the_connector_over_http_and_the_pure_reading_agree(stream: bool) -> Non
     async def ask_all() -> dict[str, tuple[str, ProviderError | None]]:
         provider = SimulatedProvider("sim", {"models": {"alpha": {**model, "script": kinds}}})
         try:
-            return {kind: await asyncio.wait_for(_ask(provider, messages, stream), 5.0) for kind in kinds}
+            return {kind: await asyncio.wait_for(_ask(provider, messages, stream), 30.0) for kind in kinds}
         finally:
             await provider.close()
 

@@ -44,11 +44,11 @@ def running(*arguments: str) -> Iterator[tuple[str, str]]:
     thread = threading.Thread(target=lambda: codes.append(run(parsed(*arguments), out=out, stop=stop)))
     thread.start()
     try:
-        assert out.written.wait(5.0)
+        assert out.written.wait(60.0)
         yield out.getvalue().split()[3].rstrip(":"), out.getvalue()
     finally:
         stop.set()
-        thread.join(5.0)
+        thread.join(60.0)
     assert codes == [0]
 
 
@@ -145,5 +145,5 @@ def test_ctrl_c_ends_it_cleanly() -> None:
         for _ in range(3):
             process.stdout.readline()
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=10)
+        _, errors = process.communicate(timeout=60)
         assert (process.returncode, errors) == (0, "")

@@ -456,7 +456,7 @@ def differences(schedule: Schedule, real: tuple[list[Story], Any]) -> list[str]:
 def must_agree(drawn: Sequence[Schedule]) -> None:
     """Run them all at the same time, over sockets, and compare each with its virtual counterpart."""
     running = [replace(schedule, key=f"-{number}") for number, schedule in enumerate(drawn)]
-    for _ in range(3):  # a machine may stumble: what is wrong stays wrong
+    for _ in range(6):  # a machine may stumble: what is wrong stays wrong
         results = asyncio.run(over_sockets(running))
         found = [differences(schedule, real) for schedule, real in zip(running, results, strict=True)]
         wrong = [(schedule, lines) for schedule, lines in zip(running, found, strict=True) if lines]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from dataclasses import fields
 
 import pytest
@@ -10,11 +11,13 @@ import pytest
 from routerlab.core.errors import FailoverExhaustedError
 from routerlab.core.types import CompletionResponse, TokenUsage
 from routerlab.experiments.datasets import load_dataset
+from routerlab.experiments.kept import KeptRun
 from routerlab.experiments.replay import Arm, Replay, ReplayPlan
 from routerlab.experiments.scorers import resolve_scorers
 from routerlab.session.loop import LoopThread
 from routerlab.session.recorder import Recorder
 from routerlab.session.results import AttemptRecord, CallResult
+from routerlab.views.opened import OpenedRun
 from routerlab.views.run import Run
 
 _ERRORS = {
@@ -154,7 +157,7 @@ def start_run():
 @pytest.fixture
 def run(start_run):
     """A run that is over: seven calls, one of them failed, three moved on to another model."""
-    return start_run().wait(10)
+    return start_run().wait(60)
 
 
 @pytest.fixture
@@ -173,3 +176,42 @@ def make_call():
 def evil():
     """A model name that is markup."""
     return EVIL
+
+
+def _kept_item(recorder, item, arms, scores, chance, target, reply):
+    """Each arm's call of an item; every fiftieth or so takes a second attempt."""
+    base = {"run_id": "r1", "item_id": item}
+    for place, (arm, score) in enumerate(zip(arms, scores, strict=True)):
+        call_id, at, took = f"c{item}-{place}", float(item) / 50, chance.lognormvariate(place - 3.0, 0.4)
+        steps = ["retryable", "ok"] if chance.random() < 0.02 else ["ok"]
+        attempts = [
+            attempt(number, arm, at, took, outcome, call_id=call_id, run_id="r1", cost_usd=0.001 * (place + 1))
+            for number, outcome in enumerate(steps, 1)
+        ]
+        for record in attempts:
+            recorder.add("attempts", {f.name: getattr(record, f.name) for f in fields(record)})
+        own = {"repeat": 0, "variant": arm, "purpose": "replay", "requested_model": arm, "finish_reason": "stop"}
+        recorder.add("calls", call_row(attempts, **base, **own))
+        request = {"messages": [{"role": "user", "content": f"PROMPT {item}"}], "params": {}}
+        recorder.add("texts", {"call_id": call_id, "attempt": None, "request": request, "reply": f"{reply} {item}"})
+        recorder.add("scores", {**base, "repeat": 0, "variant": arm, "scorer": "exact", "value": score})
+    recorder.add("items", {**base, "prompt": f"PROMPT {item}", "target": target, "metadata": {}})
+
+
+@pytest.fixture
+def keep_run():
+    """Makes a run that is read from records alone: so many items, each answered by every arm."""
+
+    def keep(items=40, arms=("sim/alpha", "sim/beta"), *, targets=("x",), reply="REPLY"):
+        recorder, chance = Recorder(texts_bytes=2**30), random.Random(0)
+        named = [{"variant": arm, "pool": None, "model": arm} for arm in arms]
+        params = {"dataset": "questions", "arms": named, "scorers": ["exact"], "params": {"max_tokens": 50}}
+        run = {"run_id": "r1", "name": "kept", "kind": "replay", "status": "done", "created_at": START}
+        run |= {"dataset_hash": "d0", "params_hash": "p0", "params": params, "version": "0.1.0"}
+        recorder.add("runs", run)
+        for n in range(items):
+            scores = [float(chance.random() < 0.6 + 0.2 * place) for place in range(len(arms))]
+            _kept_item(recorder, f"{n:05d}", arms, scores, chance, targets[n % len(targets)], reply)
+        return OpenedRun(KeptRun(run, recorder), recorder)
+
+    return keep

@@ -48,6 +48,13 @@ def test_as_good_says_within_which_margin_and_admits_a_small_difference() -> Non
     assert "within 5 points (there is a difference, but it is smaller)" in admitted
 
 
+def test_what_is_undecided_is_told_without_brackets_in_brackets() -> None:
+    said = outcomes(latency_s=1.0, cost_usd=0.001).compare().sentence
+    assert said.endswith(
+        "; undecided in median latency (0 ms, 0 ms to 0 ms) and cost ($0 for 1,000 answers, $0 to $0)."
+    )
+
+
 def test_what_was_left_out_is_in_the_sentence_and_in_the_frame() -> None:
     frame = pd.DataFrame(outcomes().rows)
     frame.loc[0, "score_exact"] = None
@@ -76,7 +83,7 @@ def test_the_forest_plot_shows_interval_margin_and_verdict_in_either_theme(theme
     drawn = found.draw(theme).render()
     root = ET.fromstring(drawn)  # noqa: S314 - our own drawing
     texts = [node.text for node in root.iter("{http://www.w3.org/2000/svg}text")]
-    assert {"Quality (exact)", "Latency", "Cost", "better"} <= set(texts)
+    assert {"Quality (exact)", "Latency", "Cost", "better", "+8.8 to +35.0"} <= set(texts)
     assert "margin ±5 points" in drawn
     assert theme.ink in drawn
 
@@ -101,13 +108,19 @@ def test_prompts_without_a_common_score_say_so_everywhere() -> None:
     assert "no prompt has a score of both models" in found.svg
 
 
-def test_three_models_are_three_clauses_of_one_sentence() -> None:
+def test_three_models_are_one_short_sentence_and_the_figures_are_folded() -> None:
     frame = pd.DataFrame(outcomes().rows)
     third = frame[frame["model"] == "sim/beta"].assign(model="sim/gamma", variant="sim/gamma")
     found = Outcomes.from_frame(pd.concat([frame, third])).compare()
     assert len(found.sentences) == 3
-    assert found.sentence.count("; on 90 prompts, ") == 2
-    assert found.sentence.count("Holm's p") == 3
+    assert found.sentence.startswith(
+        "On 90 prompts, exact (sim/alpha 88.9 %, sim/beta 66.7 %, sim/gamma 66.7 %): "
+        "sim/alpha is better than sim/beta, +22.2 points (+8.8 to +35.0, Holm's p = 0.0067); "
+    )
+    assert len(found.sentence) < sum(map(len, found.sentences))
+    shown, _, folded = found._repr_html_().partition("<details>")
+    assert "<table" not in shown
+    assert folded.count("quality") >= 3
     assert found.models == ["sim/alpha", "sim/beta", "sim/gamma"]
 
 
@@ -140,6 +153,7 @@ def test_a_question_that_cannot_be_answered_is_refused_before_anything_is_sent()
             ({"models": "sim/alpha"}, "two different"),
             ({"models": models, "margin": 5}, "margin=5"),
             ({"models": models, "scorers": ["exact"], "scorer": "numeric"}, "no scorer 'numeric'"),
+            ({"models": models, "scorers": ["exact"], "wait": False}, r"begin with run = lab\.replay\(…, wait=False\)"),
         ]:
             with pytest.raises(ConfigurationError, match=match):
                 lab.compare(rl.load_dataset("quickstart_qa"), **wrong)

@@ -47,7 +47,6 @@ def test_verdicts_become_scores_of_the_run_and_its_store(run: Any, tmp_path: Pat
     frame = run.df.set_index("variant")
     assert sorted(frame.loc["sim/right", "score_label"]) == [0.5, 1.0, 1.0, 1.0]
     assert sorted(frame.loc["sim/wrong", "score_label"]) == [0.0, 0.0, 0.0, 0.5]
-    run._recorder.barrier().result(10)
     again = rl.open_run(run.name, tmp_path / "runs.db")
     assert sorted(again.df["score_label"]) == sorted(run.df["score_label"])
     assert len(run.label()) == 0

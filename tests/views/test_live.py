@@ -44,16 +44,21 @@ def pages(monkeypatch):
 
 @pytest.fixture
 def lab():
-    with rl.Lab.demo(breaker={"reset_timeout": "1s"}, retry={"initial_delay": 0.05}) as lab:
+    with rl.Lab.demo(breaker={"reset_timeout": "60s"}, retry={"initial_delay": 0.05}) as lab:
         yield lab
 
 
-def until(condition, seconds=5.0):
+def until(condition, seconds=30.0):
     end = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < end
         time.sleep(0.01)
     return found
+
+
+def collected(gone):
+    gc.collect()
+    return gone() is None
 
 
 def hear(dashboard, **message):
@@ -70,6 +75,13 @@ def calls(page):
     told = [data["state"] for _, data, _ in page.sent if "state" in data]
     boards = [state.get("tick") or state.get("whole") or {} for state in told]
     return next((board["c"]["calls"] for board in reversed(boards) if "c" in board), None)
+
+
+def silent(page, seconds):
+    """Whether nothing is sent for so long."""
+    told = len(page.sent)
+    time.sleep(seconds)
+    return len(page.sent) == told
 
 
 def open_one(lab, pages):
@@ -96,11 +108,7 @@ def test_one_message_a_tick_and_none_when_nothing_happens(lab, pages):
     traffic = lab.traffic("50/s")
     until(lambda: len(page.ticks()) > 8)
     traffic.stop()
-    began = time.monotonic()
-    until(lambda: page.sent and time.monotonic() - began > 6.5, 8)
-    quiet = len(page.sent)
-    time.sleep(1.0)
-    assert len(page.sent) == quiet
+    until(lambda: silent(page, 2.0))
     numbers = [tick["n"] for tick in page.ticks()]
     assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
     assert all(len(json.dumps(tick, separators=(",", ":"))) < 8_000 for tick in page.ticks())
@@ -115,14 +123,16 @@ def test_a_page_that_missed_something_gets_the_whole_again(lab, pages):
     before = len([state for state in page.states() if "whole" in state])
     hear(dashboard, do="whole")
     until(lambda: len([state for state in page.states() if "whole" in state]) > before)
-    whole = [state["whole"] for state in page.states() if "whole" in state][-1]
+    states = page.states()
+    place = max(place for place, state in enumerate(states) if "whole" in state)
+    whole = states[place]["whole"]
     assert whole["c"]["calls"] == 1
-    assert whole["n"] >= page.ticks()[-1]["n"] - 1
+    assert whole["n"] >= [state["tick"]["n"] for state in states[:place] if "tick" in state][-1] - 1
 
 
 def test_a_click_breaks_a_model_and_another_mends_it(lab, pages):
     dashboard, page = open_one(lab, pages)
-    hear(dashboard, do="fault", model="sim/alpha", kind="unavailable", duration=30)
+    hear(dashboard, do="fault", model="sim/alpha", kind="unavailable", duration=600)
     until(lab.faults.active)
     until(lambda: (last(page, "x") or {}).get("faults"))
     for _ in range(6):
@@ -148,7 +158,7 @@ def test_a_click_starts_and_stops_traffic_and_stops_a_run(lab, pages):
     run = lab.replay(["a question"] * 5000, concurrency=2, wait=False)
     until(lambda: (last(page, "x") or {}).get("runs"))
     hear(dashboard, do="stop", run=run.run_id)
-    run.wait(5)
+    run.wait(60)
     assert run.status == "stopped"
     until(lambda: last(page, "x")["runs"][0]["status"] == "stopped")
 
@@ -212,8 +222,7 @@ def test_closing_leaves_nothing_behind(lab, pages):
     assert page.sent[-1][0] == "comm_close"
     gone = weakref.ref(dashboard)
     del dashboard
-    gc.collect()
-    assert gone() is None
+    until(lambda: collected(gone))
 
 
 def test_a_page_that_is_gone_is_left_alone_and_found_again(lab, pages):
@@ -241,8 +250,7 @@ def test_the_end_of_the_lab_is_told_and_lets_go(pages):
     assert str(dashboard).startswith("routerlab: 1 call")
     gone = weakref.ref(lab)
     del lab
-    gc.collect()
-    assert gone() is None
+    until(lambda: collected(gone))
 
 
 def test_a_lab_that_nobody_holds_is_closed_though_a_dashboard_shows_it(pages):
@@ -255,7 +263,7 @@ def test_a_lab_that_nobody_holds_is_closed_though_a_dashboard_shows_it(pages):
 
 
 def test_the_bundle_keeps_a_picture(lab):
-    lab.faults.outage("sim/alpha", duration=5)
+    lab.faults.outage("sim/alpha", duration=600)
     for _ in range(8):
         lab.chat("hi")
     bundle = lab.dashboard()._repr_mimebundle_()
@@ -294,7 +302,7 @@ def test_markup_in_names_stays_text(pages, tmp_path):
 
 
 def test_a_shared_file_has_the_record_and_asks_for_nothing(lab, tmp_path):
-    lab.faults.outage("sim/alpha", duration=5)
+    lab.faults.outage("sim/alpha", duration=600)
     for _ in range(8):
         lab.chat("a prompt that is nobody's business")
     path = lab.dashboard().save(tmp_path / "failover.html")

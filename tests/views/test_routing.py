@@ -94,7 +94,7 @@ def test_a_frame_of_a_run_gives_the_runs_own_figures() -> None:
     with rl.Lab.demo() as lab:
         dataset = rl.load_dataset("quickstart_qa").sample(12)
         run = lab.replay(dataset, ["sim/alpha", "sim/gamma"], scorers=["exact"], concurrency=24)
-    again = rl.Outcomes.from_frame(run.df)
+    again = rl.Run.from_frame(run.df)
     rules = ("always-weak", "always-strong", "oracle", threshold("prompt_length", 40), cascade("exact"))
     pd.testing.assert_frame_equal(again.route(*rules).df, run.route(*rules).df)
     pd.testing.assert_frame_equal(again.frontier().df, run.frontier().df)

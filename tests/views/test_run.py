@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import html
 import io
 import re
 import signal
@@ -13,19 +14,21 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
+import routerlab as rl
 from routerlab.core.errors import ConfigurationError
 from routerlab.experiments.plan import Progress
 from routerlab.experiments.statistics import wilson_interval
 from routerlab.views.figures import KINDS
 from routerlab.views.history import history_text
 from routerlab.views.lanes import Segment
+from routerlab.views.markup import page_part
 from routerlab.views.progress import progress_line, watch
 from routerlab.views.rundata import histories
 from routerlab.views.terminal import print_run
 
 
 def until(condition):
-    end = time.monotonic() + 10
+    end = time.monotonic() + 30
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.005)
@@ -134,7 +137,7 @@ def test_the_report_stands_alone(run, tmp_path):
 
 
 def test_the_report_keeps_texts_to_itself_unless_asked(start_run, tmp_path):
-    run = start_run(system="SYSTEM", params={"max_tokens": 5, "stop": ["STOPWORD"]}).wait(10)
+    run = start_run(system="SYSTEM", params={"max_tokens": 5, "stop": ["STOPWORD"]}).wait(60)
     private = run.report(tmp_path / "a.html").read_text()
     for secret in ("PROMPT", "REPLY", "PROVIDERS WORDS", "SYSTEM", "STOPWORD"):
         assert secret not in private
@@ -169,25 +172,29 @@ def test_a_run_that_has_nothing_yet_has_all_its_faces(start_run, tmp_path):
         assert run.plot(kind).figure
     assert run.report(tmp_path / "run.html").exists()
     print_run(run, Console(file=io.StringIO()))
-    assert run.stop().wait(10).status == "stopped"
+    assert run.stop().wait(60).status == "stopped"
 
 
 def test_stop_keeps_what_is_finished(start_run):
     run = start_run(size=12)
     until(lambda: run.progress.done == 7)
     assert not run.over
-    run.stop().wait(10)
+    run.stop().wait(60)
     assert run.over
     assert run.status == "stopped"
     assert run.df["status"].value_counts().to_dict() == {"ok": 6, "pending": 5, "failed": 1}
 
 
 def test_an_interrupt_stops_the_run_and_returns_it(start_run):
+    class Watched(io.StringIO):
+        def isatty(self):
+            main = threading.main_thread().ident
+            threading.Timer(0.1, lambda: signal.pthread_kill(main, signal.SIGINT)).start()
+            return False
+
     run = start_run(size=12)
     until(lambda: run.progress.done == 7)
-    main = threading.main_thread().ident
-    threading.Timer(0.1, lambda: signal.pthread_kill(main, signal.SIGINT)).start()
-    assert watch(run, stream=io.StringIO()) is run
+    assert watch(run, stream=Watched()) is run
     assert run.status == "stopped"
     assert (run.df["status"] == "ok").sum() == 6
 
@@ -213,7 +220,7 @@ def test_a_run_can_be_awaited_and_cancelling_the_wait_stops_it(start_run):
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
-        assert stuck.wait(10).status == "stopped"
+        assert stuck.wait(60).status == "stopped"
 
     asyncio.run(main())
 
@@ -221,7 +228,7 @@ def test_a_run_can_be_awaited_and_cancelling_the_wait_stops_it(start_run):
 def test_what_breaks_the_run_itself_is_raised(start_run):
     run = start_run([[]])
     with pytest.raises(IndexError):
-        run.wait(10)
+        run.wait(60)
     assert run.status == "failed"
 
 
@@ -240,15 +247,58 @@ def test_progress_in_a_terminal_is_a_bar(run):
 
     out = Terminal()
     watch(run, stream=out)
-    assert "7/7" in out.getvalue()
+    assert "7/7 · done · 6 ok · 1 failed" in out.getvalue(), "on a line of its own: 80 columns are narrow"
     assert "━" in out.getvalue()
 
 
 def test_progress_says_how_much_longer():
     now = Progress(100, 40, 39, 1, 3, 0.02, 8.0, 7.5, 5.0, "running")
-    assert progress_line(now) == " 40% 40/100 · 39 ok · 1 failed · 3 failovers · $0.02 · 8.0/s · 7.5 s left"
+    assert (
+        progress_line(now) == " 40% 40/100 · 39 ok · 1 failed · 3 failovers · $0.02 of about $0.05 · 8.0/s · 7.5 s left"
+    )
     assert progress_line(Progress(0)).strip().startswith("0/0")
 
 
 def test_missing_is_missing_not_nan(run):
     assert run.df["cost_usd"].iloc[6] is pd.NA
+
+
+def test_a_run_that_goes_on_stands_in_the_panel_once(tmp_path):
+    with rl.Lab.demo(store=tmp_path / "runs.db") as lab:
+        options = {"models": ["sim/alpha"], "name": "once"}
+        first = lab.replay([{"prompt": "one"}], **options)
+        again = lab.replay([{"prompt": "one"}], **options)
+        other = lab.replay([{"prompt": "one"}], **{**options, "name": "other"})
+        activity = lab._live.activity
+        assert [run["name"] for run in activity.shown()["runs"]] == ["once", "other"]
+        assert activity.run(first.run_id) is again  # so that its Stop button stops what is at work
+        assert activity.run(other.run_id) is other
+
+
+def test_dollars_are_no_formulas_to_a_notebook():
+    assert 'class="routerlab mathjax_ignore' in page_part("from $1 to $2")
+
+
+def test_the_report_compares_the_arms(keep_run, tmp_path):
+    run = keep_run(120, ("sim/alpha", "sim/beta", "sim/gamma"))
+    page = run.report(tmp_path / "run.html", margin=0.02).read_text()
+    for sentence in run.compare(margin=0.02).sentences:
+        assert html.escape(sentence) in page
+    for word in ("sim/alpha against sim/gamma", "Quality and cost", "Quality and latency", "McNemar", "Holm"):
+        assert word in page
+    assert "PROMPT" not in page
+    links = re.findall(r"""(?:href=|src=|url\()["']?([^"')\s>]+)""", page)
+    assert all(link.startswith("#") for link in links)
+    few = keep_run(4).report(tmp_path / "few.html").read_text()
+    assert "4 prompts with a score of two arms: too few for a verdict." in few
+    many = keep_run(12, [f"sim/{n}" for n in range(8)]).report(tmp_path / "many.html").read_text()
+    assert "The 6 of 8 with the best scores, each with each." in many
+
+
+def test_a_report_of_10000_rows_stays_small(keep_run, tmp_path):
+    run = keep_run(5000, reply="<reply> " * 200)
+    assert len(run) == 10_000
+    assert run.report(tmp_path / "run.html").stat().st_size < 1_000_000
+    page = run.report(tmp_path / "texts.html", text=True)
+    assert page.stat().st_size < 6_000_000
+    assert re.search(r"[\d,]+ of 5,000 rows are shown\.", page.read_text())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ import routerlab as rl
 from routerlab.core.errors import ConfigurationError, LabClosedError
 from routerlab.experiments.items import Item
 from routerlab.experiments.rescore import items_of
+from routerlab.experiments.scorers import Scorer
 
 ITEMS = [{"prompt": f"How much is {n} and {n}?", "answer": str(2 * n), "level": n} for n in range(1, 5)]
 PRICE = {"input": 1.0, "output": 2.0}
@@ -85,6 +87,16 @@ def test_a_scorers_error_is_a_row(lab: rl.Lab, run: Any) -> None:
     assert errors == ["KeyError: 'no such thing'"] * 8
 
 
+def test_scores_can_be_awaited(lab: rl.Lab, run: Any) -> None:
+    async def score() -> None:
+        assert await run.ascore("contains") is run
+        assert await lab.ascore(run, [rl.judge("court/judge")], budget_usd=1.0) is run
+
+    asyncio.run(score())
+    assert run.scorers == ["exact", "contains", "judge"]
+    assert set(run.df["score_judge"]) == {0.75}
+
+
 def test_plain_scorers_need_no_open_lab_and_judges_do(lab: rl.Lab, run: Any) -> None:
     lab.close()
     assert run.score("contains").df["score_contains"].notna().all()
@@ -118,14 +130,32 @@ def test_a_judges_calls_are_recorded_but_in_no_metrics_nor_summary(lab: rl.Lab, 
     assert "judge" not in {trace.call["purpose"] for trace in run.traces(failovers=False)}
 
 
-def test_a_judge_can_go_along_with_a_run(lab: rl.Lab) -> None:
+def test_a_judge_can_go_along_with_a_run(lab: rl.Lab, tmp_path: Path) -> None:
     judge = rl.judge("court/judge", pairwise=True)
     run = lab.replay(rl.load_dataset(ITEMS), ["sim/right", "sim/wrong"], scorers=["exact", judge])
 
     assert set(run.df["score_judge"]) == {0.5}  # it prefers whoever comes first
+    assert list(rl.open_run(run.name, tmp_path / "runs.db").df["reason_judge"]) == list(run.df["reason_judge"])
+    assert "(A: sim/right, B: sim/wrong) because" in run.df["reason_judge"].iloc[0]
     assert "4 ties, 4 of them because the winner changed with the order" in run.notes[0]
     assert set(run.summary()["model"]) == {"sim/right", "sim/wrong"}
     assert run.progress.cost_usd > run.summary()["cost_usd"].sum()
+
+
+def test_a_comparison_is_about_its_judge(lab: rl.Lab) -> None:
+    data, models = rl.load_dataset(ITEMS), ["sim/right", "sim/wrong"]
+    by_name = lab.compare(data, models, judge="court/judge", scorers="exact")
+    assert by_name.outcomes.scorer == "judge"
+    assert by_name.run.scorers == ["exact", "judge"]
+    assert "4 pairs judged" in by_name.run.notes[0]
+    graded = asyncio.run(lab.acompare(data, models, judge=rl.judge("court/judge", name="grade"), budget_usd=1.0))
+    assert graded.outcomes.scorer == "grade"
+    assert set(graded.run.df["score_grade"]) == {0.75}
+    exact = lab.compare(data, models, judge="court/judge", scorers="exact", scorer="exact", budget_usd=1e-9)
+    assert exact.outcomes.scorer == "exact"
+    variants = {"loud": {"model": "sim/right", "system": "Shout."}}
+    estimate = lab.compare(data, ["sim/right"], variants=variants, judge="court/judge", dry_run=True)
+    assert estimate.calls > 0
 
 
 def test_the_budget_of_the_run_holds_for_judges_that_come_later(lab: rl.Lab, run: Any) -> None:
@@ -144,10 +174,30 @@ def test_mistakes_about_judges_are_told_before_anything_is_sent(lab: rl.Lab, run
         lab.replay(data, ["sim/right"], scorers=rl.judge("court/juge"))
     with pytest.raises(ConfigurationError, match="compares arms, and this run has 1"):
         lab.replay(data, ["sim/right"], scorers=rl.judge("court/judge", pairwise=True))
-    with pytest.warns(UserWarning, match="sim/wrong judges its own family") as caught:
-        run.score([rl.judge("sim/wrong")], budget_usd=1e-9)
-    assert caught[0].filename == __file__
+    both = ["sim/right", "sim/wrong"]
+    for wrong, match in (
+        ({"judge": "court/juge"}, "there is no model 'court/juge'"),
+        ({"judge": "court"}, "provider/model"),
+        ({"judge": 4}, r"judge=4: expected rl.judge"),
+        ({"judge": "court/judge", "scorers": rl.judge("court/judge")}, r"two scorers .*rl\.judge\(…, name="),
+        ({"judge": "court/judge", "scorer": "exact"}, "no scorer 'exact'"),
+    ):
+        with pytest.raises(ConfigurationError, match=match):
+            lab.compare(data, both, **wrong)
     assert len(lab.calls()) == before
+
+
+def test_a_judge_of_the_same_family_is_warned_of_at_the_users_line() -> None:
+    house = {"kind": "openai_compatible", "base_url": "http://127.0.0.1:9", "models": ["one", "two", "judge"]}
+    data, both = rl.load_dataset(ITEMS), ["house/one", "house/two"]
+    with rl.Lab({"providers": {"house": house}}, store=False) as lab:
+        for ask in (
+            lambda: lab.compare(data, both, judge="house/judge", dry_run=True),
+            lambda: lab.replay(data, both, scorers=rl.judge("house/judge"), dry_run=True),
+        ):
+            with pytest.warns(UserWarning, match="house/judge judges its own family") as caught:
+                ask()
+            assert caught[0].filename == __file__
 
 
 def test_a_run_that_goes_on_is_not_scored(lab: rl.Lab) -> None:
@@ -155,7 +205,7 @@ def test_a_run_that_goes_on_is_not_scored(lab: rl.Lab) -> None:
     run = lab.replay(rl.load_dataset(ITEMS), ["sim/right"], wait=False)
     with pytest.raises(ConfigurationError, match="is not over"):
         run.score("exact")
-    run.stop().wait(10)
+    run.stop().wait(60)
     assert run.score("exact").df["score_exact"].isna().all()
 
 
@@ -175,6 +225,7 @@ def test_a_run_of_the_past_has_its_scores_and_can_be_scored_and_judged(lab: rl.L
     assert opened.scorers == ["exact", "contains", "first"]
     assert sorted(opened.df["score_contains"]) == sorted(run.df["score_contains"])
     assert set(opened.df["score_first"]) == {0.75}
+    assert set(opened.df["reason_first"]) == {"because"}
     opened.score("numeric")
     assert sorted(opened.df["score_numeric"]) == sorted(run.df["score_exact"])
     with pytest.raises(ConfigurationError, match="a judge needs a lab"):
@@ -206,7 +257,48 @@ def test_a_budget_needs_the_price_of_the_judge(lab: rl.Lab) -> None:
     providers = {"a": {"kind": "simulated", "models": {"one": model({}), "judge": {**model({}), "price": None}}}}
     with (
         rl.Lab({"providers": providers}, store=False) as made,
-        pytest.warns(UserWarning, match="its own family"),
         pytest.raises(ConfigurationError, match="no price is known for a/judge"),
     ):
         made.replay(rl.load_dataset(ITEMS), ["a/one"], scorers=rl.judge("a/judge"), budget_usd=1.0)
+
+
+def test_notes_are_kept_with_the_run(lab: rl.Lab, tmp_path: Path) -> None:
+    options = {"scorers": [rl.judge("court/judge", name="first")], "name": "noted"}
+    run = lab.replay(rl.load_dataset(ITEMS), ["sim/right", "sim/wrong"], **options)
+    run.score([rl.judge("court/judge", name="second", pairwise=True)])
+    assert [note.split()[:2] for note in run.notes] == [["judge", "'first'"], ["judge", "'second'"]]
+    assert "4 ties, 4 of them because the winner changed" in run.notes[1]
+    assert rl.open_run("noted", tmp_path / "runs.db").notes == run.notes
+    again = lab.replay(rl.load_dataset(ITEMS), ["sim/right", "sim/wrong"], **options)
+    assert again.engine.opened
+    assert again.notes == run.notes
+    assert rl.open_run("noted", tmp_path / "runs.db").notes == run.notes
+
+
+def test_a_scorer_that_fails_is_told_with_its_reason(lab: rl.Lab, tmp_path: Path) -> None:
+    def shaky(text: str, target: Any) -> float:
+        if text == "7":
+            raise ValueError(f"cannot read {text}")
+        return 1.0
+
+    run = lab.replay(rl.load_dataset(ITEMS), ["sim/right", "sim/wrong"], scorers=["exact", shaky], name="shaky")
+    note = "scorer 'shaky' failed on 4 of 8 rows; reason_shaky says why"
+    for told in (run, rl.open_run("shaky", tmp_path / "runs.db"), lab.replay(ITEMS, **asked(shaky))):
+        assert told.notes == [note]
+        assert (
+            told.df.loc[told.df["model"] == "sim/wrong", "reason_shaky"].tolist() == ["ValueError: cannot read 7"] * 4
+        )
+        assert told.df.loc[told.df["model"] == "sim/right", "reason_shaky"].isna().all()
+    run.score([shaky])
+    assert run.notes == [note], "once"
+    run.score([Scorer("shaky", lambda text, target, item: 0.5)])
+    assert run.notes == []
+    assert "reason_shaky" not in run.df
+
+
+def asked(scorer: Any) -> dict[str, Any]:
+    return {"models": ["sim/right", "sim/wrong"], "scorers": ["exact", scorer], "name": "shaky"}
+
+
+def test_a_missing_target_is_no_failure_of_a_scorer(lab: rl.Lab) -> None:
+    assert lab.replay(["What?"], ["sim/right"], scorers=["exact"]).notes == []

@@ -18,7 +18,7 @@ KNOWS = {"answers": {"long": TEXT}}
 DRIPS = KNOWS | {"tokens_per_s": 20}
 
 
-def wait_until(condition, seconds=3.0):
+def wait_until(condition, seconds=30.0):
     end = time.monotonic() + seconds
     while not condition() and time.monotonic() < end:
         time.sleep(0.005)
@@ -112,7 +112,7 @@ def test_async_break_closes_at_once(make_lab):
     async def read():
         async for _ in lab.astream("long"):
             break
-        for _ in range(200):
+        for _ in range(6000):
             if outcomes(lab):
                 break
             await asyncio.sleep(0.005)
@@ -124,13 +124,15 @@ def test_async_break_closes_at_once(make_lab):
 def test_async_cancel_closes_at_once(make_lab):
     lab = make_lab(alpha=DRIPS)
 
-    async def read():
-        async for _ in lab.astream("long"):
-            pass
-
     async def main():
+        begun = asyncio.Event()
+
+        async def read():
+            async for _ in lab.astream("long"):
+                begun.set()
+
         task = asyncio.create_task(read())
-        await asyncio.sleep(0.1)
+        await begun.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

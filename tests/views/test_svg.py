@@ -139,5 +139,5 @@ def test_numbers_in_words():
         "1 min 40 s",
         "",
     ]
-    assert [money(value) for value in (0.5, 12345.678, 1e-7, None)] == ["$0.5", "$12,345.68", "$0.0000001", ""]
+    assert [money(value) for value in (0.5, 12345.678, 1e-7, None)] == ["$0.50", "$12,345.68", "$0.0000001", ""]
     assert [percent(value) for value in (0.0, 0.99999, 1.0)] == ["0.0 %", "99.9 %", "100 %"]

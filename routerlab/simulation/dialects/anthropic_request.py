@@ -9,8 +9,9 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from routerlab.core.checks import is_whole
 from routerlab.core.simulated import SimulatedRequest, read_chat
-from routerlab.simulation.dialects.checks import is_whole, is_within
+from routerlab.simulation.dialects.checks import is_within
 from routerlab.simulation.dialects.problems import Problem
 
 __all__ = ["problem_of", "read"]

@@ -4,17 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["is_number", "is_texts", "is_whole", "is_within"]
+from routerlab.core.checks import is_number
 
-
-def is_number(value: Any) -> bool:
-    """Whether JSON's value is a number."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def is_whole(value: Any, low: int = 1) -> bool:
-    """Whether it is a whole number of at least `low`."""
-    return isinstance(value, int) and not isinstance(value, bool) and value >= low
+__all__ = ["is_texts", "is_within"]
 
 
 def is_within(value: Any, low: float, high: float) -> bool:

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from routerlab.core.checks import is_whole
 from routerlab.core.simulated import SimulatedRequest, read_chat, read_embedding
-from routerlab.simulation.dialects.checks import is_texts, is_whole, is_within
+from routerlab.simulation.dialects.checks import is_texts, is_within
 from routerlab.simulation.dialects.problems import Problem
 
 __all__ = ["chat_problem", "embedding_problem", "read", "read_texts", "texts_of"]

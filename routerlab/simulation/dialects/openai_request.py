@@ -10,8 +10,9 @@ from typing import Any
 
 from starlette.requests import Request
 
+from routerlab.core.checks import is_whole
 from routerlab.core.simulated import SimulatedRequest, read_chat, read_embedding
-from routerlab.simulation.dialects.checks import is_texts, is_whole, is_within
+from routerlab.simulation.dialects.checks import is_texts, is_within
 from routerlab.simulation.dialects.problems import Problem
 
 __all__ = [

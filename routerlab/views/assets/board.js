@@ -471,7 +471,7 @@ const SECTIONS = {
         say(words, [busy ? "" : run.status, `${whole(run.done)} of ${whole(run.total)}`, run.pending ? `${whole(run.pending)} pending` : "", run.cached ? `${whole(run.cached)} cached` : "",
           run.failed ? `${whole(run.failed)} failed` : "", run.failovers ? `${whole(run.failovers)} failed over` : "", known(run.cost) ? money(run.cost) : "", run.rate ? `${run.rate.toFixed(1)}/s` : "",
           busy && known(run.eta) ? `${took(run.eta)} left` : "", busy ? "" : took(run.elapsed), ...(run.notes || [])].filter(Boolean).join(" · "));
-        stop.hidden = !busy;
+        stop.hidden = !busy || !run.stoppable;
       }
       for (const [id, one] of cards) if (!runs.some((run) => run.id === id)) { one.el.remove(); cards.delete(id); }
     } };
