@@ -18,8 +18,12 @@ from hypothesis import HealthCheck, settings
 
 from routerlab.lab import Lab
 
-settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("any machine")  # a busy machine holds up one example in many, and proves nothing by that
+# A busy machine holds up one example in many, and proves nothing by that. The examples stay the same, so that a change
+# is judged by what it changes; `pytest --hypothesis-profile=search` draws new ones.
+_anywhere = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("search", _anywhere, derandomize=False)
+settings.register_profile("same examples", _anywhere, derandomize=True)
+settings.load_profile("same examples")
 
 QUICK = {"ttft_s": 0.001, "tokens_per_s": 5000, "capabilities": ["chat-completion"]}
 _PATIENCE_S = 30.0  # a busy machine closes late; what is gone is seen at once
