@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 import os
 import pickle
 import signal
+import socket
 import threading
 import time
 from collections import Counter
@@ -17,6 +20,7 @@ import pytest
 import routerlab as rl
 from routerlab.core.simulated import Latency, SimulatedModel
 from routerlab.core.types import Price
+from routerlab.experiments.cluster_crew import Crew
 from routerlab.experiments.portable import pack
 from routerlab.lab import Lab
 from routerlab.simulation.server import SimulatedServer
@@ -46,13 +50,13 @@ def client() -> Iterator[Any]:
 
 
 @pytest.fixture
-def server() -> Iterator[SimulatedServer]:
+def server(brake: Any) -> Iterator[SimulatedServer]:
     """Two models that answer within some milliseconds, where the key is the workers'."""
     models = [
         SimulatedModel(name, ttft_s=Latency(0.03), tokens_per_s=Latency(5000), price=Price(1.0, 2.0))
         for name in ("alpha", "beta")
     ]
-    with SimulatedServer(models, separate_ports=False, api_key=WORKERS_KEY) as running:
+    with SimulatedServer(models, separate_ports=False, api_key=WORKERS_KEY, faults=brake) as running:
         yield running
 
 
@@ -96,13 +100,15 @@ def left_in(client: Any) -> tuple[set[int], list[str]]:
 
 
 def test_a_worker_that_is_killed_loses_no_row_and_doubles_none(
-    client: Any, server: SimulatedServer, lab_of: Callable[..., Lab], tmp_path: Path
+    client: Any, server: SimulatedServer, brake: Any, lab_of: Callable[..., Lab], tmp_path: Path
 ) -> None:
-    lab = lab_of()
+    lab, worker = lab_of(), next(iter(client.run(os.getpid).values()))
+    brake.free = 100
     options = {"scorers": ["contains"], "concurrency": 16, "budget_usd": 5.0, "preflight": False, "max_tokens": 20}
     run = lab.replay(items(150), MODELS, name="night", engine=client, wait=False, **options)
     until(lambda: requests(server) > 80)
-    os.kill(next(iter(client.run(os.getpid).values())), signal.SIGKILL)
+    os.kill(worker, signal.SIGKILL)
+    brake.free = math.inf
     run.wait(120)
     assert run.status == "done"
     wanted = Counter((str(n), model, 0) for n in range(150) for model in MODELS)
@@ -130,12 +136,14 @@ def test_a_worker_that_is_killed_loses_no_row_and_doubles_none(
 
 
 def test_a_run_that_is_stopped_ends_its_sessions_and_goes_on_elsewhere(
-    client: Any, server: SimulatedServer, lab_of: Callable[..., Lab], monkeypatch: pytest.MonkeyPatch
+    client: Any, server: SimulatedServer, brake: Any, lab_of: Callable[..., Lab], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lab = lab_of()
+    brake.free, brake.extra_s = 40, 600.0
     run = lab.replay(items(60), MODELS, name="night", engine=client, concurrency=8, wait=False)
-    until(lambda: run.progress.done > 20)
+    until(lambda: requests(server) >= 40 + 8)  # eight are on their way, for ten minutes
     done = run.stop().wait(120).progress.done
+    brake.free = math.inf
     assert (run.status, run.over) == ("stopped", True)
     assert 20 < done < 120
     until(lambda: left_in(client) == ({0}, []))
@@ -156,6 +164,19 @@ def test_the_budget_holds(client: Any, lab_of: Callable[..., Lab]) -> None:
     assert 0 < run.progress.done < 120
     assert run.engine.budget.spent_usd <= 0.001
     assert any("stopped at its budget" in note for note in run.notes)
+
+
+def test_a_run_that_ends_while_it_connects_closes_its_client() -> None:
+    async def talk(silent: socket.socket) -> str:
+        crew = Crew("r", {}, land=lambda *_: None, lost=lambda *_: None)
+        opening = asyncio.create_task(crew.open(f"tcp://127.0.0.1:{silent.getsockname()[1]}", None))
+        with (await asyncio.to_thread(silent.accept))[0]:
+            opening.cancel()
+            await asyncio.wait([opening])
+        return crew._client.status
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        assert asyncio.run(talk(silent)) == "closed"
 
 
 def test_a_key_that_the_workers_do_not_have_is_told(
