@@ -71,7 +71,8 @@ class Crew:
 
         options = {} if security is None else {"security": security}
         try:
-            self._client = await Client(address, asynchronous=True, set_as_default=False, **options)
+            self._client = Client(address, asynchronous=True, set_as_default=False, **options)
+            await self._client  # `close` ends it, if we do not get further than this
             await self._client.wait_for_workers(1, timeout=_WORKERS_S)
         except (OSError, TimeoutError) as error:
             raise RouterLabError(f"no Dask worker can be reached at {address}: {error}") from None

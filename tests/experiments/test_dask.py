@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 import os
 import pickle
 import signal
+import socket
 import threading
 import time
 from collections import Counter
@@ -17,6 +20,8 @@ import pytest
 import routerlab as rl
 from routerlab.core.simulated import Latency, SimulatedModel
 from routerlab.core.types import Price
+from routerlab.experiments import cluster_link
+from routerlab.experiments.cluster_crew import Crew
 from routerlab.experiments.portable import pack
 from routerlab.lab import Lab
 from routerlab.simulation.server import SimulatedServer
@@ -46,13 +51,13 @@ def client() -> Iterator[Any]:
 
 
 @pytest.fixture
-def server() -> Iterator[SimulatedServer]:
+def server(brake: Any) -> Iterator[SimulatedServer]:
     """Two models that answer within some milliseconds, where the key is the workers'."""
     models = [
         SimulatedModel(name, ttft_s=Latency(0.03), tokens_per_s=Latency(5000), price=Price(1.0, 2.0))
         for name in ("alpha", "beta")
     ]
-    with SimulatedServer(models, separate_ports=False, api_key=WORKERS_KEY) as running:
+    with SimulatedServer(models, separate_ports=False, api_key=WORKERS_KEY, faults=brake) as running:
         yield running
 
 
@@ -83,7 +88,7 @@ def requests(server: SimulatedServer) -> int:
 
 
 def until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 120
+    end = time.monotonic() + 300
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.01)
@@ -95,15 +100,28 @@ def left_in(client: Any) -> tuple[set[int], list[str]]:
     return set(client.run(eval, SESSIONS).values()), [name for part in names for name in part]
 
 
+def test_the_demo_on_processes_of_its_own(no_leaks: None) -> None:  # before `client`, whose sockets come and go
+    with rl.Lab.demo() as lab:
+        lab.faults.outage("sim/alpha", duration=600)
+        run = lab.replay(rl.load_dataset("quickstart_qa").sample(20), scorers=["exact"], engine="dask", concurrency=4)
+        assert (run.status, run.progress.ok) == ("done", 20)
+        assert run.simulated
+        assert set(run.df["model"]) == {"sim/beta"}
+        assert run.df["score_exact"].mean() > 0.5
+        assert (lab.events()["kind"] == "breaker").any()
+
+
 def test_a_worker_that_is_killed_loses_no_row_and_doubles_none(
-    client: Any, server: SimulatedServer, lab_of: Callable[..., Lab], tmp_path: Path
+    client: Any, server: SimulatedServer, brake: Any, lab_of: Callable[..., Lab], tmp_path: Path
 ) -> None:
-    lab = lab_of()
+    lab, worker = lab_of(), next(iter(client.run(os.getpid).values()))
+    brake.free = 100
     options = {"scorers": ["contains"], "concurrency": 16, "budget_usd": 5.0, "preflight": False, "max_tokens": 20}
     run = lab.replay(items(150), MODELS, name="night", engine=client, wait=False, **options)
     until(lambda: requests(server) > 80)
-    os.kill(next(iter(client.run(os.getpid).values())), signal.SIGKILL)
-    run.wait(120)
+    os.kill(worker, signal.SIGKILL)
+    brake.free = math.inf
+    run.wait(300)
     assert run.status == "done"
     wanted = Counter((str(n), model, 0) for n in range(150) for model in MODELS)
     frame, calls = run.df, lab.calls()
@@ -130,12 +148,15 @@ def test_a_worker_that_is_killed_loses_no_row_and_doubles_none(
 
 
 def test_a_run_that_is_stopped_ends_its_sessions_and_goes_on_elsewhere(
-    client: Any, server: SimulatedServer, lab_of: Callable[..., Lab], monkeypatch: pytest.MonkeyPatch
+    client: Any, server: SimulatedServer, brake: Any, lab_of: Callable[..., Lab], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lab = lab_of()
+    monkeypatch.setattr(cluster_link, "_PATIENCE_S", 300.0)  # a busy worker cancels late
+    brake.free, brake.extra_s = 40, 600.0
     run = lab.replay(items(60), MODELS, name="night", engine=client, concurrency=8, wait=False)
-    until(lambda: run.progress.done > 20)
-    done = run.stop().wait(120).progress.done
+    until(lambda: requests(server) >= 40 + 8)  # eight are on their way, for ten minutes
+    done = run.stop().wait(300).progress.done
+    brake.free = math.inf
     assert (run.status, run.over) == ("stopped", True)
     assert 20 < done < 120
     until(lambda: left_in(client) == ({0}, []))
@@ -158,13 +179,26 @@ def test_the_budget_holds(client: Any, lab_of: Callable[..., Lab]) -> None:
     assert any("stopped at its budget" in note for note in run.notes)
 
 
+def test_a_run_that_ends_while_it_connects_closes_its_client() -> None:
+    async def talk(silent: socket.socket) -> str:
+        crew = Crew("r", {}, land=lambda *_: None, lost=lambda *_: None)
+        opening = asyncio.create_task(crew.open(f"tcp://127.0.0.1:{silent.getsockname()[1]}", None))
+        with (await asyncio.to_thread(silent.accept))[0]:
+            opening.cancel()
+            await asyncio.wait([opening])
+        return crew._client.status
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        assert asyncio.run(talk(silent)) == "closed"
+
+
 def test_a_key_that_the_workers_do_not_have_is_told(
     client: Any, lab_of: Callable[..., Lab], monkeypatch: pytest.MonkeyPatch, server: SimulatedServer
 ) -> None:
     monkeypatch.setenv("OTHER_KEY", "sk-only-here-1234")
     run = lab_of(api_key="${env:OTHER_KEY}").replay(items(2), MODELS, engine=client, wait=False)
     with pytest.raises(rl.ConfigurationError, match=r"worker .* cannot take part:.*\n.*OTHER_KEY is not set"):
-        run.wait(120)
+        run.wait(300)
     assert run.status == "failed"
     assert requests(server) == 0
     until(lambda: left_in(client) == ({0}, []))
@@ -211,14 +245,3 @@ def test_a_connector_of_the_notebook_is_refused(
 def test_another_engine_is_refused(lab_of: Callable[..., Lab], engine: Any) -> None:
     with pytest.raises(rl.ConfigurationError, match=r'expected "dask" or a running dask\.distributed\.Client'):
         lab_of().replay(items(2), MODELS, engine=engine)
-
-
-def test_the_demo_on_processes_of_its_own(no_leaks: None) -> None:
-    with rl.Lab.demo() as lab:
-        lab.faults.outage("sim/alpha", duration=600)
-        run = lab.replay(rl.load_dataset("quickstart_qa").sample(20), scorers=["exact"], engine="dask", concurrency=4)
-        assert (run.status, run.progress.ok) == ("done", 20)
-        assert run.simulated
-        assert set(run.df["model"]) == {"sim/beta"}
-        assert run.df["score_exact"].mean() > 0.5
-        assert (lab.events()["kind"] == "breaker").any()

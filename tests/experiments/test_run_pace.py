@@ -25,10 +25,13 @@ class Provider:
         whole: it cannot stream, and says so.
         cached: tokens of each prompt that it says it knew.
         seconds: that it thinks before it answers.
+        together: after the first call it answers no other before so many were there at once; 0: it does not wait.
     """
 
-    def __init__(self, takes: int = 1000, *, whole: bool = False, cached: int = 0, seconds: float = 0.02) -> None:
-        self.takes, self.whole, self.cached, self.seconds = takes, whole, cached, seconds
+    def __init__(
+        self, takes: int = 1000, *, whole: bool = False, cached: int = 0, seconds: float = 0.02, together: int = 0
+    ) -> None:
+        self.takes, self.whole, self.cached, self.seconds, self.together = takes, whole, cached, seconds, together
         self.flying = 0
         self.seen: list[int] = []  # in flight, when each request came
         self.asked: list[dict[str, Any]] = []
@@ -43,7 +46,7 @@ class Provider:
         self._thread.join()
 
     async def _main(self) -> None:
-        self._loop, self._closing = asyncio.get_running_loop(), asyncio.Event()
+        self._loop, self._closing, self._crowd = asyncio.get_running_loop(), asyncio.Event(), asyncio.Event()
         server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
         self._ready.set()
@@ -71,6 +74,8 @@ class Provider:
     async def _answer(self, writer: asyncio.StreamWriter, *, stream: bool) -> None:
         self.flying += 1
         self.seen.append(self.flying)
+        if self.flying >= self.together:
+            self._crowd.set()
         try:
             if self.flying > self.takes:
                 self.refused += 1
@@ -86,6 +91,8 @@ class Provider:
     async def _good(self, writer: asyncio.StreamWriter, *, stream: bool) -> None:
         usage = {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120}
         usage |= {"prompt_tokens_details": {"cached_tokens": self.cached}}
+        if len(self.seen) > 1:
+            await self._crowd.wait()
         await asyncio.sleep(self.seconds)
         if not stream:
             message = {"role": "assistant", "content": "lorem ipsum"}
@@ -131,19 +138,19 @@ def lab_of(no_leaks: None) -> Iterator[Any]:
 
 
 def test_a_provider_that_answers_429_gets_fewer_calls_at_once_and_the_other_as_many_as_ever(lab_of):
-    narrow, wide = Provider(takes=3, seconds=0.2), Provider(seconds=0.2)  # a slow client sends eight meanwhile
+    narrow, wide = Provider(takes=3, seconds=0.4, together=4), Provider(together=8)  # seconds enough for a slow client
     lab = lab_of(narrow=narrow, wide=wide)
-    run = lab.replay(DATA, ["narrow/m", "wide/m"], scorers=["contains"])
-    assert (run.progress.ok, run.progress.failed) == (120, 0)
+    run = lab.replay(DATA[:40], ["narrow/m", "wide/m"], scorers=["contains"])
+    assert (run.progress.ok, run.progress.failed) == (80, 0)
     assert max(wide.seen) == 8
-    assert len(wide.seen) == 61, "each item and the preflight, once"
+    assert len(wide.seen) == 41, "each item and the preflight, once"
     assert max(narrow.seen) > 3
     assert max(narrow.seen[30:]) <= 5
     assert narrow.refused < 30
     (note,) = (note for note in run.notes if "429" in note)
     assert note.startswith(f"narrow answered 429 {narrow.refused} times: it got fewer calls at once, down to ")
     summary = run.summary().set_index("model")
-    assert summary["calls"].tolist() == [60, 60], "what came too early was sent again"
+    assert summary["calls"].tolist() == [40, 40], "what came too early was sent again"
     assert summary["success"].tolist() == [1.0, 1.0]
 
 
@@ -160,8 +167,9 @@ def test_runs_stream_and_know_the_same_as_whole_answers_and_the_time_to_the_firs
     assert whole.df["ttft_s"].isna().all()
     row = streamed.summary().iloc[0]
     assert 0 < row["p50_ttft_s"] < row["p50_latency_s"]
-    assert 1 < row["tokens_per_s"] < 20 / 0.02, "20 tokens in at least two pauses of 10 ms"
-    assert streamed.summary("variant")["tokens_per_s"].notna().all()
+    assert row["tokens_per_s"] > 1
+    rates = 20 / (streamed.df["latency_s"] - streamed.df["ttft_s"])
+    assert streamed.summary("variant")["tokens_per_s"].tolist() == pytest.approx([rates.median()])
     assert "tokens/s" in streamed._repr_html_()
     assert "tokens/s" not in whole._repr_html_()
 
@@ -214,7 +222,7 @@ def test_what_arrives_waits_in_the_queue_and_the_summary_tells(lab_of):
     run = lab.replay(DATA[:20], ["sim/m"], arrivals=rl.arrivals.bursts("100/s", size=10), concurrency=2)
     rows = run.rows()
     first = min(row["scheduled_at"] for row in rows)
-    assert {round(row["scheduled_at"] - first, 3) for row in rows} == {0.0, 0.1}
+    assert {round(row["scheduled_at"] - first, 1) for row in rows} == {0.0, 0.1}  # it takes two looks at clocks
     for row in rows:
         assert row["queue_s"] == pytest.approx(row["started_at"] - row["scheduled_at"])
         assert row["latency_s"] == pytest.approx(row["ended_at"] - row["started_at"])

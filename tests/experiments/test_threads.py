@@ -52,7 +52,7 @@ print(round(time.monotonic() - started))
 def test_a_scorer_that_is_stuck_holds_up_neither_the_lab_nor_the_process():
     started = time.monotonic()
     done = subprocess.run([sys.executable, "-c", STUCK], capture_output=True, text=True, timeout=300, check=True)
-    assert int(done.stdout) <= 30
+    assert int(done.stdout) <= 120
     assert time.monotonic() - started < 300
 
 
