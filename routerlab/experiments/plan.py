@@ -88,8 +88,8 @@ def _new_id() -> str:
 
 
 def made_up_name() -> str:
-    """A name for a run that has none: ``replay-<date>-<4 characters>``."""
-    return f"replay-{time.strftime('%Y%m%d', time.gmtime())}-{secrets.token_hex(2)}"
+    """A name for a run that has none: ``replay-<date>-<8 characters>``."""
+    return f"replay-{time.strftime('%Y%m%d', time.gmtime())}-{secrets.token_hex(4)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ class ReplayPlan:
             counts as one of its own), 8 for those that are not named.
         repeats: how often each item goes to each arm, at least 1.
         params: ``max_tokens``, ``temperature``, … for every call.
-        name: of the run; made up (``replay-<date>-<4 characters>``) where none is given.
+        name: of the run; made up (``replay-<date>-<8 characters>``) where none is given.
         run_id: names the run in every table; made up.
         budget_usd: USD that all attempts together may cost; None: no limit.
         system: a system message for items that have none.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 from collections.abc import Awaitable, Callable
 
@@ -304,7 +305,7 @@ def test_a_run_gets_a_name_and_the_hashes_of_what_decides_it():
     assert hashes()[0] == hashes(params={"max_tokens": 1})[0]
     assert hashes()[1] != hashes(params={"max_tokens": 1})[1]
     first, second = plan(), plan()
-    assert first.name.startswith("replay-")
+    assert re.fullmatch(r"replay-\d{8}-[0-9a-f]{8}", first.name), "a name of before would be gone on with"
     assert first.name != second.name
     assert first.run_id != second.run_id
 
