@@ -161,9 +161,11 @@ def _check(arguments: argparse.Namespace) -> int:
 
 def _demo(arguments: argparse.Namespace) -> int:
     from routerlab.experiments.datasets import load_dataset
+    from routerlab.experiments.output import HTML, check_ending
     from routerlab.lab import Lab
     from routerlab.views.terminal import print_run
 
+    check_ending(arguments.report, HTML)
     dataset = load_dataset("quickstart_qa", limit=arguments.limit)
     with Lab.demo(seed=arguments.seed, strategy="round-robin") as lab:
         print(f"Three simulated providers, real HTTP on loopback: {', '.join(lab.models)}")

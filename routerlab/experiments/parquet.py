@@ -27,7 +27,7 @@ def write_parquet(frame: Any, pieces: Iterable[Any], path: str | os.PathLike[str
         metadata: kept in the file under the key `METADATA`.
 
     Raises:
-        ConfigurationError: pyarrow is not installed, or there is no such folder.
+        ConfigurationError: pyarrow is not installed, there is no such folder, or another ending.
     """
     try:
         import pyarrow as pa
@@ -36,7 +36,7 @@ def write_parquet(frame: Any, pieces: Iterable[Any], path: str | os.PathLike[str
         raise ConfigurationError('Parquet needs pyarrow: pip install "routerlab[arrow]"') from error
     schema = _schema(pa, frame)
     schema = schema.with_metadata({**schema.metadata, METADATA: json.dumps(metadata, default=str).encode()})
-    with output_file(path) as file, parquet.ParquetWriter(file, schema) as writer:
+    with output_file(path, (".parquet", ".pq")) as file, parquet.ParquetWriter(file, schema) as writer:
         for piece in pieces:
             writer.write_table(pa.Table.from_pandas(piece, schema=schema, preserve_index=False))
     return Path(path)

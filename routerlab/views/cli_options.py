@@ -10,6 +10,7 @@ from typing import Any
 
 from routerlab.core.errors import ConfigurationError
 from routerlab.experiments.arrivals import Arrivals, load_arrivals
+from routerlab.experiments.output import HTML, check_ending
 from routerlab.experiments.plan import CONCURRENCY
 from routerlab.experiments.rows import ENDINGS
 from routerlab.mixins.files import FileSerializerMixin, SerializationFormat
@@ -288,6 +289,8 @@ def check_outputs(arguments: argparse.Namespace) -> None:
     for path in arguments.out:
         if Path(path).suffix.lower() not in WRITERS:
             raise ConfigurationError(f"--out {path}: expected a name that ends in {', '.join(WRITERS)}")
+    if arguments.report:
+        check_ending(arguments.report, HTML)
     for path in (*arguments.out, *([arguments.report] if arguments.report else [])):
         if not Path(path).resolve().parent.is_dir():
             raise ConfigurationError(f"{path} cannot be written: there is no folder {Path(path).resolve().parent}")

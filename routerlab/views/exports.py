@@ -35,12 +35,12 @@ class ExportedResult(RunResult):
         """Write a report: one HTML file that needs nothing else and opens offline.
 
         Args:
-            path: where.
+            path: where; ends in ``.html`` or ``.htm``.
             text: whether prompts and replies go into it; reports get mailed, so they stay out unless asked for.
             margin: for its verdicts, as for `compare`.
 
         Raises:
-            ConfigurationError: the folder does not exist.
+            ConfigurationError: the folder does not exist, or another ending.
         """
         from routerlab.views.report import write_report
 
@@ -50,14 +50,14 @@ class ExportedResult(RunResult):
         """Write `df` as CSV: a header, then a line for each row; UTF-8, UTC times in ISO 8601, missing values empty.
 
         Args:
-            path: where.
+            path: where; ends in ``.csv`` or ``.txt``.
             text: False: leave out prompts, replies, targets, judges' reasons and error messages.
             escape_formulas: put ``'`` before texts that begin with ``=``, ``+``, ``-``, ``@`` or a control character: a
                 spreadsheet would take them for formulas, and models write what they like. Off by default, since it
                 changes the texts for all other readers; switch it on for a file that is opened in a spreadsheet.
 
         Raises:
-            ConfigurationError: the folder does not exist.
+            ConfigurationError: the folder does not exist, or another ending.
         """
         from routerlab.views.tablefiles import write_csv
 
@@ -67,11 +67,11 @@ class ExportedResult(RunResult):
         """Write `df` as JSON Lines: an object for each row; UTC times in ISO 8601, missing values null.
 
         Args:
-            path: where.
+            path: where; ends in ``.jsonl`` or ``.ndjson``.
             text: as for `to_csv`.
 
         Raises:
-            ConfigurationError: the folder does not exist.
+            ConfigurationError: the folder does not exist, or another ending.
         """
         from routerlab.views.tablefiles import write_jsonl
 
@@ -84,11 +84,11 @@ class ExportedResult(RunResult):
         ``status``, ``dataset_hash``, ``settings_hash`` and the ``version`` of routerlab.
 
         Args:
-            path: where.
+            path: where; ends in ``.parquet`` or ``.pq``.
             text: as for `to_csv`.
 
         Raises:
-            ConfigurationError: the folder does not exist, or pyarrow is not installed.
+            ConfigurationError: the folder does not exist, another ending, or pyarrow is not installed.
         """
         from routerlab.views.tablefiles import write_parquet
 

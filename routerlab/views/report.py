@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from routerlab.experiments.output import output_text
+from routerlab.experiments.output import HTML, output_text
 from routerlab.views.figures import Figure
 from routerlab.views.harmless import harmless
 from routerlab.views.lanes import failure
@@ -58,9 +58,8 @@ td{white-space:pre-wrap}.texts td:nth-child(2){min-width:18em!important}
 
 def write_report(run: RunResult, path: str | os.PathLike[str], *, text: bool = False, margin: float = 0.05) -> Path:
     """Write the report of a run; see `ExportedResult.report`."""
-    page = report_html(run, text=text, margin=margin)
-    with output_text(path) as file:
-        file.write(page)
+    with output_text(path, HTML) as file:
+        file.write(report_html(run, text=text, margin=margin))
     return Path(path)
 
 

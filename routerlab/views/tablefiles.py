@@ -30,7 +30,7 @@ def write_csv(frame: pd.DataFrame, path: str | os.PathLike[str], *, escape_formu
         path: of the file; one that is there is replaced when the new one is whole.
         escape_formulas: put ``'`` before texts that a spreadsheet would take for a formula.
     """
-    with output_text(path) as file:
+    with output_text(path, (".csv", ".txt")) as file:
         for place, piece in enumerate(_pieces(frame)):
             cells = pd.DataFrame({name: _csv_cells(values, escape_formulas) for name, values in piece.items()})
             cells.to_csv(file, index=False, header=place == 0, date_format=_ISO, lineterminator="\n")
@@ -40,7 +40,7 @@ def write_csv(frame: pd.DataFrame, path: str | os.PathLike[str], *, escape_formu
 def write_jsonl(frame: pd.DataFrame, path: str | os.PathLike[str]) -> Path:
     """Write a frame as JSON Lines: one object a row; missing values are null, times ISO 8601."""
     names = [str(name) for name in frame.columns]
-    with output_text(path) as file:
+    with output_text(path, (".jsonl", ".ndjson")) as file:
         for piece in _pieces(frame):
             for values in zip(*(_json_values(piece[name]) for name in piece.columns), strict=True):
                 row = dict(zip(names, values, strict=True))

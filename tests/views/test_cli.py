@@ -188,6 +188,8 @@ def test_a_run_whose_process_is_gone_was_interrupted(folder: Path, capsys: pytes
         (["replay", "quickstart_qa", "--demo", "--models", "sim/alhpa"], "did you mean 'sim/alpha'"),
         (["replay", "quickstart_qa", "--demo", "--out", "rows.txt"], "ends in .jsonl, .csv, .parquet"),
         (["replay", "quickstart_qa", "--demo", "--report", "none/a.html"], "there is no folder"),
+        (["replay", "quickstart_qa", "--demo", "--report", "a.pdf"], "ends in .html or .htm, such as a.html"),
+        (["demo", "--report", "a.pdf"], "ends in .html or .htm, such as a.html"),
         (["replay", "quickstart_qa", "--demo", "--param", "temperature"], "expected NAME=VALUE"),
         (["replay", "quickstart_qa", "--demo", "--rubric", "Is it right?"], "name its model with --judge"),
         (["replay", "quickstart_qa", "--demo", "--variants", "list.yaml"], "expected variants by name"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import sys
 
 import pandas as pd
@@ -135,6 +136,24 @@ def test_a_place_that_cannot_be_is_told(run, tmp_path, export):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("export", "name", "better"),
+    [
+        ("report", "x.pdf", "x.html"),
+        ("report", "x", "x.html"),
+        ("to_csv", "x.xlsx", "x.csv"),
+        ("to_jsonl", "x.json", "x.jsonl"),
+        ("to_parquet", "x.csv", "x.parquet"),
+    ],
+)
+def test_a_name_that_promises_something_else_is_refused(run, tmp_path, export, name, better):
+    if export == "to_parquet":
+        pytest.importorskip("pyarrow")
+    with pytest.raises(ConfigurationError, match=rf"expected a name that ends in .*, such as {re.escape(better)}$"):
+        getattr(run, export)(tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_parquet_without_pyarrow_says_what_to_install(run, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(ConfigurationError, match=r'pip install "routerlab\[arrow\]"'):
@@ -159,7 +178,7 @@ def test_a_full_disk_leaves_the_old_files_and_says_where(keep_run, tmp_path):
     run = keep_run(40)
     side, figure = run.side_by_side(), run.plot()
     writers = {"csv": run.to_csv, "jsonl": run.to_jsonl, "parquet": run.to_parquet, "otel": run.to_otel}
-    writers |= {"batch": run.to_batch_jsonl, "report": run.report, "html": side.save, "svg": figure.save}
+    writers |= {"batch": run.to_batch_jsonl, "htm": run.report, "html": side.save, "svg": figure.save}
     for ending in writers:
         (tmp_path / f"run.{ending}").write_text("old")
     handler, limits = signal.signal(signal.SIGXFSZ, signal.SIG_IGN), resource.getrlimit(resource.RLIMIT_FSIZE)
