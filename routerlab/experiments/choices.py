@@ -25,13 +25,27 @@ _SAID = re.compile(
 )
 _LEADING = re.compile(r"\s*[*_`(\[]*([A-Ja-j])[*_`]*[).\]:]")
 _LONE = re.compile(r"(?<![\w'])([B-HJ]|(?<=\()[AI](?=\)))" + _CLOSE)  # A and I are words, unless in brackets
+_GAP = r"\s{0,3}"
+_ITEM = (
+    r"(?:(?i:option|choice)\s)?[(\[{*_`\"'$]{0,6}"
+    r"(?<![^\W_])(?:[A-HJ]|I(?!\s+\w)|[a-j](?=[)\]]))(?![^\W_]|['\u2019]\w)"
+    r"[)\]}*_`\"'$.:]{0,6}"
+)
+_ITEMS = rf"{_ITEM}(?:{_GAP},{_GAP}{_ITEM}){{0,8}}"
+_LISTED = re.compile(  # "B and A is wrong" and "B, A is wrong" are no lists
+    rf"{_ITEMS}{_GAP}(?:,?{_GAP}\b(?:and/or|or|nor|OR)\b|[/&+]){_GAP}{_ITEM}"
+    rf"|{_ITEM}{_GAP}\b(?:and|AND)\b{_GAP}{_ITEM}(?!\s(?:is|was)\b)"
+    rf"|{_ITEMS}{_GAP}(?:,|,?{_GAP}\band\b){_GAP}{_ITEM}(?={_GAP}(?:[!?;]|$)|(?<=[.:])\s)",
+    re.MULTILINE,
+)
+_LETTER = re.compile(r"(?<!\w)[A-Ja-j](?!\w)")
 
 
 def choice(*, choices: str = "choices", name: str = "choice") -> Scorer:
     """1 when the letter that the reply settles on is the target's; 0 for another one, or none.
 
     Reads ``B``, ``(b)``, ``**B.**``, ``B) Paris``, ``The answer is (B).``, ``\\boxed{B}``; what a reply says last of
-    the answer counts. Letters are A to J.
+    the answer counts. ``A or B``, ``A and C`` settle on none. Letters are A to J.
 
     Args:
         choices: the item's metadata field that lists the options' texts, if there is one. Then the target may also be
@@ -58,14 +72,20 @@ def chosen_letter(text: str, options: list[str] | None = None) -> str | None:
         ('B', 'C', None)
     """
     allowed = _LETTERS[: len(options)] if options else _LETTERS
-    bare = _BARE.fullmatch(text)
-    found = [bare[1]] if bare else _SAID.findall(text)
+    settled = _LISTED.sub(_without_several, text)
+    bare = _BARE.fullmatch(settled)
+    found = [bare[1]] if bare else _SAID.findall(settled)
     if not found:
-        lines = [line for line in text.splitlines() if line.strip()]
+        lines = [line for line in settled.splitlines() if line.strip()]
         ends = [match[1] for line in [*lines[:1], *lines[-1:]] if (match := _LEADING.match(line) or _bare(line))]
-        found = ends or _only(_LONE.findall(text))
+        found = ends or (_only(_LONE.findall(text)) if settled == text else [])
     letters = [letter.upper() for letter in found if letter.upper() in allowed]
     return letters[-1] if letters else _named(text, options or [])
+
+
+def _without_several(listed: re.Match[str]) -> str:
+    """Letters in a row as a word that is none of them; one letter said twice stays."""
+    return "several" if len(set(_LETTER.findall(listed[0].upper()))) > 1 else listed[0]
 
 
 def _bare(line: str) -> re.Match[str] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -35,6 +36,29 @@ from routerlab.experiments.items import Item
         ("The answer is a bit long to give.", None),
         ("I think a lot.", None),
         ("Either B or C.", None),
+        ("A or B", None),
+        ("A and C", None),
+        ("A, B", None),
+        ("A, B and C.", None),
+        ("A/B", None),
+        ("**A** or **B**", None),
+        ("_A_ or _B_", None),
+        ("(A) or (B)", None),
+        ("(a) and (b)", None),
+        ("Both A and B are correct.", None),
+        ("The answer is A or B.", None),
+        ("The answer is A or B, since C is out.", None),
+        ("Answer: option A or option C", None),
+        ("\\boxed{A, B}", None),
+        ("Not A, but B", "B"),
+        ("The answer is B, not A.", "B"),
+        ("The answer is B, A is wrong.", "B"),
+        ("The answer is B and A is wrong.", "B"),
+        ("The answer is B, A and C are wrong.", "B"),
+        ("The answer is A and I am sure.", "A"),
+        ("A or B? The answer is B.", "B"),
+        ("I hesitate between A and C.\n\nC", "C"),
+        ("B, (B)", "B"),
         ("Bananas", None),
         ("", None),
     ],
@@ -63,6 +87,13 @@ def test_the_letter_is_found_however_the_reply_is_dressed(text: str, letter: str
 def test_a_target_is_a_letter_a_place_or_the_text_of_an_option(text: str, target: Any, score: bool | None) -> None:
     item = Item("1", prompt="p", target=target, metadata={"choices": ["Paris", "Rome", "Oslo"]})
     assert choice().score(text, target, item) is score
+
+
+@pytest.mark.parametrize("filler", ["A, ", " ", "_", "*", "(A)", "A and "])
+def test_a_long_reply_is_read_in_no_time(filler: str) -> None:
+    started = time.monotonic()
+    chosen_letter("A" + filler * 50_000)
+    assert time.monotonic() - started < 30
 
 
 def test_a_place_says_nothing_without_the_options() -> None:
