@@ -8,6 +8,7 @@ from dataclasses import field, replace
 from typing import Any
 
 from routerlab.core.chance import Chance
+from routerlab.core.checks import is_number
 from routerlab.core.errors import ConfigurationError
 from routerlab.core.fault_kinds import FAULT_KINDS
 from routerlab.core.record import record
@@ -46,7 +47,7 @@ class ScheduledFault:
             if option not in known:
                 hint = nearest(option, known) or "; it takes none"
                 raise ConfigurationError(f"fault {self.kind!r} has no option {option!r}{hint}")
-        if not 0.0 <= self.probability <= 1.0:
+        if not is_number(self.probability) or not 0.0 <= self.probability <= 1.0:
             raise ConfigurationError(f"probability must lie between 0 and 1, not {self.probability!r}")
         if not (math.isfinite(self.start_s) and self.start_s >= 0):
             raise ConfigurationError(f"a fault starts after 0 or more seconds, not {self.start_s!r}")

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from routerlab.core.checks import is_number
 from routerlab.core.errors import ConfigurationError
 from routerlab.core.fault_kinds import FAULT_KINDS
 from routerlab.core.simulated_faults import ScheduledFault
@@ -131,8 +132,12 @@ class FaultController:
         Raises:
             ConfigurationError: an unknown model, kind or option (the nearest is named), or a value out of range.
         """
-        if after < 0 or (duration is not None and duration <= 0):
-            raise ConfigurationError(f"after must be at least 0 and duration positive, not {after!r} and {duration!r}")
+        if not is_number(after) or not after >= 0:
+            raise ConfigurationError(f"after: expected 0 or more seconds, a number, not {after!r}")
+        if duration is not None and (not is_number(duration) or not duration > 0):
+            raise ConfigurationError(
+                f"duration: expected a positive number of seconds, or None until it is cleared, not {duration!r}"
+            )
         start_s = self._clock() + after
         end_s = None if duration is None else start_s + duration
         fault = ScheduledFault(kind, start_s, end_s, probability, options)

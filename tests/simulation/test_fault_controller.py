@@ -81,6 +81,9 @@ def test_wrong_arguments_change_nothing() -> None:
     for arguments in ({"after": -1}, {"duration": 0}, {"probability": 2}, {"wrong": 1}):
         with pytest.raises(ConfigurationError):
             faults.inject("alpha", "slow", **arguments)  # type: ignore[arg-type]
+    for name, value in (("after", "1"), ("after", None), ("duration", "x"), ("duration", True), ("probability", "x")):
+        with pytest.raises(ConfigurationError, match=rf"^{name}\b.*, not {value!r}$"):
+            faults.inject("alpha", "slow", **{name: value})
     with pytest.raises(ConfigurationError, match="did you mean 'stall'"):
         faults.inject("alpha", "stal")
     assert (faults.active(), told) == ([], [])
