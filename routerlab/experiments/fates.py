@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from routerlab.core.errors import ModelNotFoundError, NoModelAvailableError, RequestError
-from routerlab.core.failures import ProviderError, classify
+from routerlab.core.failures import Fault, ProviderError, classify
 from routerlab.session.results import CallResult
 
 __all__ = ["Fate", "Kind", "fate_of", "kind_of"]
@@ -40,6 +40,15 @@ _LATER = {
     "NoModelAvailableError": "not available",
 }
 _LOST = "ModelNotFoundError"
+_HOW = {
+    Fault.CONNECT_TIMEOUT: "no connection in time",
+    Fault.TLS: "no secure connection",
+    Fault.TIMEOUT: "too slow",
+    Fault.BROKEN: "the connection broke",
+    Fault.TOO_LARGE: "its answer is too large",
+    Fault.BAD_RESPONSE: "its answer makes no sense",
+    Fault.TRUNCATED: "its stream ended early",
+}
 _MANY = "FailoverExhaustedError"
 
 
@@ -92,9 +101,21 @@ def _why(result: CallResult, name: str, kind: Kind) -> str:
     if kind is Kind.LOST:
         return "the provider does not know this model"
     if kind is Kind.STRUCK:
-        return "not answering"
+        how = _how(result.error.__cause__) if result.error else ""
+        return f"not answering ({how})" if how else "not answering"
     candidates = result.decisions[-1].get("candidates", ()) if result.decisions else ()
     reasons = {candidate["excluded_because"] for candidate in candidates if candidate.get("excluded_because")}
     if name == "NoModelAvailableError" and len(reasons) == 1:
         return str(reasons.pop())
     return _LATER.get(name, "not available")
+
+
+def _how(cause: BaseException | None) -> str:
+    """Of which kind the last failure was; empty where nobody knows."""
+    if not isinstance(cause, ProviderError):
+        return ""
+    if cause.status is not None and cause.status >= 300:
+        return str(cause.status)
+    if cause.fault is Fault.CONNECT:
+        return "closed before it answered" if cause.sent else "no connection"
+    return _HOW.get(cause.fault, "")
