@@ -12,6 +12,8 @@ from routerlab.experiments.rows import plain
 
 __all__ = ["Item", "ItemMaker"]
 
+_ROLES = ("system", "developer", "user", "assistant", "tool", "function")
+
 _Spec = str | Callable[[Fields], Any] | None
 
 
@@ -154,6 +156,8 @@ def _checked_messages(value: Any) -> tuple[Mapping[str, Any], ...]:
     for position, message in enumerate(value, 1):
         if not isinstance(message, Mapping) or not isinstance(message.get("role"), str) or "content" not in message:
             raise FieldError(f"message {position} must be an object with role and content")
+        if message["role"] not in _ROLES:
+            raise FieldError(f"message {position} has the role {message['role']!r:.80}: expected {', '.join(_ROLES)}")
     return tuple(dict(message) for message in value)
 
 

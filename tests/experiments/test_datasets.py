@@ -125,6 +125,18 @@ def test_messages() -> None:
         load_dataset([{"t": talk}], messages="t", prompt="t")
 
 
+def test_a_role_that_no_provider_knows_is_told_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "chats.jsonl"
+    roles = ("system", "developer", "user", "assistant", "tool", "function")
+    chats = [[{"role": role, "content": "x"} for role in roles], [{"role": "usr", "content": "x"}]]
+    path.write_text("".join(json.dumps({"messages": messages}) + "\n" for messages in chats))
+    with pytest.raises(DatasetError) as caught:
+        load_dataset(path)
+    told = f"chats.jsonl, line 2: message 1 has the role 'usr': expected {', '.join(roles)}"
+    assert caught.value.problems == [told]
+    assert [item.messages for item in load_dataset(path, on_error="skip")] == [tuple(chats[0])]
+
+
 def test_the_first_canonical_name_that_has_a_value_is_taken() -> None:
     items = load_dataset([{"Question": "x", "text": "y", "Reference": 3}, {"prompt": None, "input": "z"}]).items
     assert [(item.prompt, item.target) for item in items] == [("x", 3), ("z", None)]
