@@ -9,7 +9,7 @@ from typing import Any
 
 from routerlab.core.errors import DatasetError
 
-__all__ = ["CANONICAL", "FieldError", "Fields", "Getter", "find_canonical", "getter", "nearest"]
+__all__ = ["CANONICAL", "FieldError", "Fields", "Gathered", "Getter", "find_canonical", "getter", "names_of", "nearest"]
 
 Fields = Mapping[str, Any]
 Getter = Callable[[Fields], Any]
@@ -28,6 +28,19 @@ CANONICAL: dict[str, tuple[str, ...]] = {
 
 class FieldError(Exception):
     """One row has not got what was asked of it; the message says why (the caller knows where)."""
+
+
+class Gathered(dict[str, Any]):
+    """A row's value that its file has no field for: what a shape gathers from several."""
+
+
+def names_of(fields: Fields) -> str:
+    """The fields that a row's file has, for messages.
+
+    >>> names_of({"city": "Rome", "metadata": Gathered(description="a test")}), names_of({})
+    ('city', 'none')
+    """
+    return ", ".join(name for name, value in fields.items() if not isinstance(value, Gathered)) or "none"
 
 
 def find_canonical(role: str, fields: Iterable[str]) -> str | None:
@@ -78,7 +91,7 @@ def _lookup(fields: Fields, path: str) -> Any:
     value: Any = fields
     for step in path.split("."):
         if not isinstance(value, Mapping) or step not in value:
-            raise FieldError(f"no field {path!r} (fields: {', '.join(fields) or 'none'}{nearest(path, fields)})")
+            raise FieldError(f"no field {path!r} (fields: {names_of(fields)}{nearest(path, fields)})")
         value = value[step]
     return value
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from routerlab.experiments.fields import CANONICAL, FieldError, Fields, Getter, find_canonical, getter
+from routerlab.experiments.fields import CANONICAL, FieldError, Fields, Getter, find_canonical, getter, names_of
 from routerlab.experiments.rows import plain
 
 __all__ = ["Item", "ItemMaker"]
@@ -129,7 +129,7 @@ class ItemMaker:
 
 def _no_prompt(fields: Fields) -> str:
     known = ", ".join((*CANONICAL["prompt"], *CANONICAL["messages"]))
-    found = ", ".join(fields) or "none"
+    found = names_of(fields)
     return f"no prompt, or an empty one (fields: {found}; looked for: {known}); name the field with prompt="
 
 

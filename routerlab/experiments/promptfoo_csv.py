@@ -9,7 +9,7 @@ import re
 from typing import Any
 
 from routerlab.experiments.assertions import TYPES, check_assertion
-from routerlab.experiments.fields import FieldError, Fields
+from routerlab.experiments.fields import FieldError, Fields, Gathered
 from routerlab.experiments.templates import fill
 
 __all__ = ["csv_test", "flat_test", "has_expected"]
@@ -71,7 +71,7 @@ def flat_test(fields: Fields) -> Fields:
     for assertion in assertions:
         check_assertion(assertion)
     described = {"description": test["description"]} if "description" in test else {}
-    return {**test["vars"], "metadata": {**test["metadata"], **described, "assert": assertions}}
+    return {**test["vars"], "metadata": Gathered({**test["metadata"], **described, "assert": assertions})}
 
 
 def _assertion(column: str, text: Any) -> dict[str, Any]:

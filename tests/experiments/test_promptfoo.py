@@ -195,6 +195,14 @@ def test_what_a_table_may_not_hold_is_told_with_its_line(tmp_path: Path, column:
     assert reason in found
 
 
+def test_a_table_without_a_prompt_is_told_with_the_fields_it_has(tmp_path: Path) -> None:
+    (tmp_path / "tests.csv").write_text("city,__expected\nRome,Italy\n")
+    (found,) = problems(tmp_path / "tests.csv")
+    assert found.startswith("tests.csv, line 2: no prompt, or an empty one (fields: city; looked for: prompt, ")
+    with pytest.raises(DatasetError, match=r"no field 'ciy' \(fields: city; did you mean 'city'\?\)"):
+        load_dataset(tmp_path / "tests.csv", prompt="ciy")
+
+
 def test_a_replay_scores_assertions_unless_told_otherwise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "tests.csv").write_text("prompt,__expected\nHi,not-equals: x\nHo,equals: x\n")
