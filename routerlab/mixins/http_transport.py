@@ -166,8 +166,11 @@ class _Body(httpx.AsyncByteStream):
         return self
 
     async def __anext__(self) -> bytes:
+        body = self._answer.content
         try:
-            piece = await self._answer.content.read(_PIECE_BYTES)
+            # aiohttp gives out nothing more as soon as it knows of a break; but what came before it has come
+            rest = body._read_nowait(_PIECE_BYTES) if body.exception() is not None else b""
+            piece = rest or await body.read(_PIECE_BYTES)
         except _FAILURES as error:
             failure, cause = _translated(error, self._request)
         else:

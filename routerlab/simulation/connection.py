@@ -9,14 +9,16 @@ import asyncio
 import socket
 import struct
 import sys
+from pathlib import Path
 from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-__all__ = ["Connection"]
+__all__ = ["Connection", "lies_unread"]
 
 _EXTENSION = "routerlab.connection"
+_MOMENT_S = 0.01  # for what was sent to arrive, and to be read where the system does not tell whether it is
 _LINGER = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 
 
@@ -45,6 +47,11 @@ class Connection(H11Protocol):
         if seconds is None or seconds > 0:
             await asyncio.wait((self._lost,), timeout=seconds)
         return not self._lost.done()
+
+    async def taken(self) -> None:
+        """Wait until the client has read what was sent: a reset takes back what it has not."""
+        while await self.pause(_MOMENT_S) and (self.transport.get_write_buffer_size() or lies_unread(self.transport)):
+            pass
 
     async def reset(self) -> None:
         """Break the connection: the client gets ECONNRESET."""
@@ -75,3 +82,17 @@ class Connection(H11Protocol):
     async def _call(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope.setdefault("extensions", {})[_EXTENSION] = self
         await self._handle(scope, receive, send)
+
+
+def lies_unread(transport: asyncio.BaseTransport) -> bool:
+    """Whether bytes that were sent to a client on this machine wait there to be read; False where nothing tells.
+
+    Source: Documentation/networking/proc_net_tcp.rst of Linux.
+    """
+    ours, theirs = (f":{transport.get_extra_info(name)[1]:04X}" for name in ("sockname", "peername"))
+    for table in (Path("/proc/net/tcp"), Path("/proc/net/tcp6")):
+        for row in table.read_text().splitlines()[1:] if table.exists() else ():
+            _, local, remote, _, queues, *_ = row.split()
+            if local.endswith(theirs) and remote.endswith(ours) and not queues.endswith(":00000000"):
+                return True
+    return False

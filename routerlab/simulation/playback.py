@@ -16,7 +16,6 @@ from routerlab.simulation.dialects.parts import encode
 __all__ = ["Playback"]
 
 _BLOCK = 64 * 1024
-_FLUSH_S = 0.01  # what was sent should be read by the client before the break that follows it
 
 
 class Playback(Response):
@@ -98,7 +97,7 @@ class Playback(Response):
             await send({"type": "http.response.body", "body": b"", "more_body": False})
             return
         if self._script.ending in (Ending.RESET, Ending.BAD_CHUNK):
-            await connection.pause(_FLUSH_S)
+            await connection.taken()
         await self._end(connection)
 
     async def _end(self, connection: Connection) -> None:

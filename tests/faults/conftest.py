@@ -16,7 +16,8 @@ A connection plays a *script*, which is plain data. Its steps:
     ("drip", data, seconds)             byte by byte
     ("take", n)                         reads n bytes and no more
     "stall"                             nothing, until the client hangs up
-    "taken"                             a pause until the client has read what was sent: a bad chunk spoils all that its
+    "taken"                             a pause until the client has read what was sent, and done with it what it does:
+                                        a reset takes back what it has not read, and a bad chunk spoils all that its
                                         parser is given together with it
     "again"                             from the start: the connection is kept alive
     "rst"                               a reset; at the end of a script the connection is closed in good order
@@ -49,6 +50,7 @@ import certifi
 import pytest
 
 import routerlab as rl
+from routerlab.simulation.connection import lies_unread
 
 KEY = "canary/7h1s+1s=not-for-you:0123456789abcdef"
 KEY_FORMS = (
@@ -66,8 +68,9 @@ Script = list[Any]
 
 @dataclass
 class Connection:
-    """One connection, as the server saw it."""
+    """One connection, as the server saw it. `clients`: the loops in which its other end may live."""
 
+    clients: list[asyncio.AbstractEventLoop]
     requests: list[bytes] = field(default_factory=list)
     hung_up: threading.Event = field(default_factory=threading.Event)
     ended: threading.Event = field(default_factory=threading.Event)
@@ -76,12 +79,16 @@ class Connection:
 class RawServer:
     """Plays the n-th script on the n-th connection, the last one on all others.
 
+    Args:
+        loop: its own.
+        clients: the loops of those who may connect.
+
     Attributes:
         connections: since the last `play`, in their order.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+    def __init__(self, loop: asyncio.AbstractEventLoop, clients: list[asyncio.AbstractEventLoop]) -> None:
+        self._loop, self._clients = loop, clients
         self._scripts: tuple[Script, ...] = ()
         self._tasks: set[asyncio.Task[None]] = set()
         self.connections: list[Connection] = []
@@ -117,7 +124,7 @@ class RawServer:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
-        connection = Connection()
+        connection = Connection(self._clients)
         script = self._scripts[min(len(self.connections), len(self._scripts) - 1)]
         self.connections.append(connection)
         try:
@@ -150,9 +157,10 @@ async def _play(  # noqa: PLR0912 - one branch for each step
                 pass
             connection.hung_up.set()
         elif step == "taken":
-            while _unread(writer):  # noqa: ASYNC110 - nothing tells of it
+            while lies_unread(writer.transport):  # noqa: ASYNC110 - nothing tells of it
                 await asyncio.sleep(0.005)
-            await asyncio.sleep(0.02)
+            for client in connection.clients:
+                await _gone_round(client)
         elif step == "rst":
             plug = writer.get_extra_info("socket")
             plug.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -185,12 +193,19 @@ async def _read_request(reader: asyncio.StreamReader, connection: Connection) ->
     return request
 
 
-def _unread(writer: asyncio.StreamWriter) -> bool:
-    """Whether bytes lie before the client; False where the system does not tell. Source: proc_net_tcp of Linux."""
-    table = Path("/proc/net/tcp")
-    ours, theirs = (f":{writer.get_extra_info(name)[1]:04X}" for name in ("sockname", "peername"))
-    rows = [line.split() for line in table.read_text().splitlines()] if table.exists() else []
-    return any(row[1].endswith(theirs) and row[2].endswith(ours) and not row[4].endswith(":00000000") for row in rows)
+async def _gone_round(loop: asyncio.AbstractEventLoop) -> None:
+    """Wait until a loop in another thread has gone round often enough for all that follows from what it has read."""
+    here, done = asyncio.get_running_loop(), asyncio.Event()
+
+    def turn(left: int) -> None:
+        if left:
+            loop.call_soon(turn, left - 1)
+        else:
+            here.call_soon_threadsafe(done.set)
+
+    if loop.is_running():
+        loop.call_soon_threadsafe(turn, 50)
+        await done.wait()
 
 
 def _segments(step: Any) -> list[bytes]:
@@ -346,6 +361,7 @@ class Stage:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, stack: contextlib.ExitStack) -> None:
         self._loop, self._stack, self._logs = loop, stack, io.StringIO()
+        self._clients: list[asyncio.AbstractEventLoop] = []
         patch = stack.enter_context(pytest.MonkeyPatch.context())
         patch.setenv("RAW_KEY", KEY)
         patch.setenv("SSL_CERT_FILE", _one_authority(stack))
@@ -364,7 +380,7 @@ class Stage:
             time.sleep(0.005)
 
     def server(self, *scripts: Script) -> RawServer:
-        server = RawServer(self._loop).play(*(scripts or (["hi"],)))
+        server = RawServer(self._loop, self._clients).play(*(scripts or (["hi"],)))
         self._stack.callback(server.close)
         return server
 
@@ -397,7 +413,9 @@ class Stage:
         }
         routing = {"retry": {"initial_delay": 0.01}, "breaker": {"failure_threshold": 1000}} | (routing or {})
         config = {"providers": providers, "routing": routing, "pools": pools or {}}
-        return Bench(self._stack.enter_context(rl.Lab(config, **({"store": False} | (lab or {})))), self._logs)
+        made = self._stack.enter_context(rl.Lab(config, **({"store": False} | (lab or {}))))
+        self._clients.append(made._session.loop.loop)
+        return Bench(made, self._logs)
 
 
 def _one_authority(stack: contextlib.ExitStack) -> str:

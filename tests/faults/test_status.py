@@ -146,7 +146,7 @@ def test_an_error_whose_body_breaks_off_is_still_that_error(
     status: int, error: str, end: list[Any], stream: bool, stage
 ) -> None:
     head = f"HTTP/1.1 {status} Some Reason\r\ncontent-length: 900\r\n\r\n".encode()
-    bench = stage.bench(a=stage.server(["read", head + b'{"error": {"mess', 0.01, *end]))
+    bench = stage.bench(a=stage.server(["read", head + b'{"error": {"mess', "taken", *end]))
     asked = bench.ask(stream=stream)
     assert asked.column("status") == [status] * (2 if status == 503 else 1)
     assert set(asked.column("error_type")) == {error}

@@ -27,8 +27,8 @@ BREAKS = {  # after the text "Hel"
     "an event of the type error": streamed(
         ("chunks", "Hel", b'event: error\ndata: {"message": "it broke", "code": "server_error"}\n\n')
     ),
-    "reset": streamed(("chunks", "H", "el"), 0.01, "rst"),
-    "close": streamed(("chunks", "H", "el")),
+    "reset": streamed(("chunks", "H", "el"), "taken", "rst"),
+    "close": streamed(("chunks", "H", "el"), "taken"),
     "bad chunk": streamed(("chunks", "H", "el"), "taken", b"zz\r\n"),
     "silence after content": streamed(("chunks", "H", "el"), "stall"),
     "end without finish reason and without [DONE]": streamed(("chunks", "H", "el"), b"0\r\n\r\n"),
@@ -41,7 +41,13 @@ each_break = pytest.mark.parametrize("name", BREAKS)
 def broken_bench(stage, name: str, policy: str, *then: Any, alone: bool = False, **routing: Any) -> Any:
     server = stage.server(BREAKS[name], *then)
     others = {} if alone else {"b": stage.server()}
-    return stage.bench({"on_stream_failure": policy, "timeouts": {"idle": 0.5}} | routing, a=server, **others), server
+    routing = {"on_stream_failure": policy, "timeouts": clocks(name)} | routing
+    return stage.bench(routing, a=server, **others), server
+
+
+def clocks(name: str) -> dict[str, float]:
+    """A short one only where it is what ends the stream."""
+    return {"idle": 0.5} if "silence" in name else {}
 
 
 def check_broken(bench, server, asked, name: str) -> None:
@@ -74,7 +80,7 @@ def test_continue_carries_on_from_the_text_so_far(name: str, alone: bool, stage)
     rest = streamed(("chunks", "l", "o"), "finish", "done")
     server = stage.server(BREAKS[name], *([rest] if alone else []))
     other = server if alone else stage.server(rest)
-    routing = {"on_stream_failure": "continue", "timeouts": {"idle": 0.5}}
+    routing = {"on_stream_failure": "continue", "timeouts": clocks(name)}
     bench = stage.bench(routing, a=server, **({} if alone else {"b": other}))
     asked = bench.ask(stream=True)
     assert (asked.text, asked.error, asked.reply.text) == ("Hello", None, "Hello")
@@ -183,7 +189,7 @@ QUIET = {
 )
 def test_a_role_only_or_empty_delta_does_not_commit(name: str, end: list[Any], stage) -> None:
     """Nothing was delivered, so that retry and moving on are free under the policy ``error`` too."""
-    server = stage.server(streamed(("chunks", *QUIET[name]), 0.01, *end))
+    server = stage.server(streamed(("chunks", *QUIET[name]), "taken", *end))
     bench = stage.bench({"on_stream_failure": "error"}, a=server, b=stage.server())
     asked = bench.ask(stream=True)
     assert (asked.text, asked.error) == ("Hi", None)
@@ -199,7 +205,7 @@ def test_a_role_only_or_empty_delta_does_not_commit(name: str, end: list[Any], s
     ids=["text", "a tool call"],
 )
 def test_the_first_content_commits(first: Any, stage) -> None:
-    bench = stage.bench({"on_stream_failure": "error"}, a=stage.server(streamed(("chunks", first), 0.01, "rst")))
+    bench = stage.bench({"on_stream_failure": "error"}, a=stage.server(streamed(("chunks", first), "taken", "rst")))
     asked = bench.ask(stream=True)
     assert type(asked.error) is rl.StreamInterruptedError
     assert asked.column("committed") == [True]
@@ -233,7 +239,7 @@ def test_a_finish_reason_but_no_done_is_complete(end: str, stage) -> None:
     bench.lab._session.connectors["a"]._grace_s = 0.15
     asked = bench.ask(stream=True)
     assert (asked.text, asked.column("outcome"), asked.error) == ("Hi", ["ok"], None)
-    assert asked.seconds < 10  # and not until a clock of the pool runs out
+    assert asked.seconds < 30  # and not until a clock of the pool runs out
     assert asked.reply.usage is None
     assert bench.snapshot("a/one").success_rate == 1.0
     assert server.connections[0].ended.wait(30)
@@ -256,7 +262,7 @@ def test_usage_is_waited_for_but_not_for_long(known: bool, stage) -> None:
 def test_at_most_one_second_by_default(stage) -> None:
     asked = stage.bench(a=stage.server(streamed(("chunks", "Hi"), "finish", "stall"))).ask(stream=True)
     assert asked.text == "Hi"
-    assert 0.9 < asked.seconds < 10
+    assert 0.9 < asked.seconds < 30
 
 
 def test_done_without_a_finish_reason_is_complete(stage) -> None:
@@ -290,7 +296,7 @@ def test_half_a_tool_call_is_never_joined_with_another_models_half(stage) -> Non
         function = {"arguments": arguments} | ({"name": name} if name else {})
         return delta(tool_calls=[{"index": 0, "id": "c1" if name else None, "function": function}])
 
-    half = stage.server(streamed(("chunks", call("get_weather", '{"city": "Par')), 0.01, "rst"))
+    half = stage.server(streamed(("chunks", call("get_weather", '{"city": "Par')), "taken", "rst"))
     other = [call("get_weather", '{"city": "'), call(None, 'Rome"}'), delta("tool_calls")]
     whole = stage.server(streamed(("chunks", *other), "done"))
     asked = stage.bench({"on_stream_failure": "restart"}, a=half, b=whole).ask(stream=True)
@@ -341,7 +347,7 @@ def test_the_consumer_stops_early(leave: Any, chars: int, stage) -> None:
 
 def test_takeover_leaves_a_silent_stream_and_blames_nobody(stage) -> None:
     server = stage.server(streamed("stall"))
-    bench = stage.bench({"takeover_after": 0.5}, a=server, b=stage.server())
+    bench = stage.bench({"takeover_after": 1.5}, a=server, b=stage.server())
     asked = bench.ask(stream=True)
     assert (asked.text, asked.column("outcome")) == ("Hi", ["move_on", "ok"])
     assert server.connections[0].hung_up.wait(30)

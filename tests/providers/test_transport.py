@@ -50,6 +50,8 @@ def says(*parts: bytes, then_reset: bool = False) -> Script:
             writer.write(part)
             await writer.drain()
             await asyncio.sleep(0.01)  # for each part to arrive by itself
+            for _ in range(50):  # and for all that follows from it in the client, which lives in the same loop
+                await asyncio.sleep(0)
         if then_reset:
             reset(writer)
 

@@ -95,7 +95,7 @@ def interrupted(kernel, code, *, requests, shown="begun", presses=1, held=False)
         time.sleep(0.03)
     released.touch()
     kernel.finish(cell)
-    assert cell.ended - pressed < 10
+    assert cell.ended - pressed < 40
     return cell
 
 
@@ -205,7 +205,7 @@ def test_cells_queued_behind_an_interrupted_one_still_run(kernel):
 def test_a_run_in_the_background_leaves_the_kernel_free(kernel):
     """It goes on between cells, while a cell awaits something, and while one keeps the main thread."""
     kernel.ok("slow(0.1)")
-    kernel.ok(f"run = lab.replay({questions(2000)}, concurrency=4, wait=False)")  # of a minute
+    kernel.ok(f"run = lab.replay({questions(2000)}, concurrency=2, wait=False)")  # of two minutes
     first = kernel.value("run.progress.done")
     kernel.ok(f"while run.progress.done <= {first}: await asyncio.sleep(0.01)")
     second = kernel.value("run.progress.done")
@@ -214,7 +214,7 @@ def test_a_run_in_the_background_leaves_the_kernel_free(kernel):
     assert 0 <= first < second < third < 2000
     stop = kernel.ok("run.stop()\nrun.wait()\nprint(run.status)")
     assert stop.stdout == "stopped\n"
-    assert stop.ended - stop.began < 10
+    assert stop.ended - stop.began < 40
     done = kernel.value("run.progress.done")
     assert kernel.value("run.df['status'].value_counts().to_dict()") == {"ok": done, "pending": 2000 - done}
     assert kernel.value("working()") == 0

@@ -268,7 +268,7 @@ def test_roles_of_messages_need_features_that_no_parameter_could_leave_out(roles
 
 
 def threads():
-    return sorted(thread.name for thread in threading.enumerate() if thread.name.startswith("routerlab"))
+    return {thread for thread in threading.enumerate() if thread.name.startswith("routerlab")}
 
 
 def test_connectors_that_cannot_be_made_leave_nothing_behind_and_are_told_together():
@@ -284,9 +284,9 @@ def test_connectors_that_cannot_be_made_leave_nothing_behind_and_are_told_togeth
         Session(load_config(data), Recorder())
     assert caught.value.problems == ["providers.a: not me", "providers.b: not me"]
     end = time.monotonic() + 30
-    while threads() != before and time.monotonic() < end:
+    while threads() - before and time.monotonic() < end:
         time.sleep(0.01)
-    assert threads() == before
+    assert threads() <= before
 
 
 def test_a_connector_that_cannot_be_closed_does_not_keep_the_others_open(make):

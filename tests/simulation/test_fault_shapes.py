@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import socket
 import time
+from contextlib import nullcontext
 from email.utils import formatdate
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -97,6 +100,27 @@ def test_reset_in_mid_stream_after_what_was_sent(serve: Any, ask: Any) -> None:
     assert (seen.status, seen.text) == (200, START)
     assert isinstance(seen.error, httpx.ReadError)
     assert "reset" in str(seen.error).lower()
+
+
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="only Linux tells what a client has not read")
+@pytest.mark.parametrize("fault", ["reset_midway", "bad_chunk"])
+def test_a_break_waits_until_the_client_has_read_what_was_sent(serve: Any, fault: str) -> None:
+    """A busy client would lose it else: a reset throws away what lies there unread."""
+    server = serve()
+    server.faults.inject("alpha", fault)
+    host, port = server.url().split("/")[2].split(":")
+    body = b'{"model": "alpha", "stream": true, "messages": [{"role": "user", "content": "hi"}]}'
+    with socket.create_connection((host, int(port))) as client:
+        client.sendall(
+            b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body) + body
+        )
+        client.recv(1, socket.MSG_PEEK)
+        time.sleep(0.3)
+        first = client.recv(2**16)
+        assert b"content" in first
+        assert b"zz" not in first
+        with pytest.raises(ConnectionResetError) if fault == "reset_midway" else nullcontext():
+            assert client.recv(2**16).startswith(b"zz")
 
 
 def test_reset_in_mid_body(serve: Any, ask: Any) -> None:

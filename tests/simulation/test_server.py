@@ -329,8 +329,9 @@ def test_models_need_names_of_their_own() -> None:
 
 
 def test_a_forgotten_server_ends_when_it_is_collected() -> None:
+    before = threading.enumerate()
     server = SimulatedServer([SimulatedModel("alpha")]).start()
-    thread = next(thread for thread in threading.enumerate() if thread.name == "routerlab-simulated")
+    (thread,) = [one for one in threading.enumerate() if one not in before and one.name == "routerlab-simulated"]
     del server
     gc.collect()
     thread.join(30.0)
