@@ -25,7 +25,6 @@ from routerlab.core.failures import ProviderError
 from routerlab.core.types import CompletionResponse, Delta, TokenUsage
 from routerlab.lab import Lab
 from routerlab.providers.base import ProviderConnector
-from routerlab.session.loop import _PATIENCE_S
 from routerlab.session.results import CallSpec
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads /proc")
@@ -105,10 +104,11 @@ def more_than(before: dict[str, Any]) -> Counter[str]:
     return Counter(now["threads"]) - Counter(before["threads"]) + Counter(files=now["files"] - before["files"])
 
 
-def resident_mib() -> float:
+def own_mib() -> float:
+    """Memory of this process alone, swapped out or not; pages of files come and go as the machine needs them."""
     gc.collect()
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith(("RssAnon:", "VmSwap:"))) / 1024
 
 
 def send(lab: Lab, count: int) -> None:
@@ -131,20 +131,19 @@ def send(lab: Lab, count: int) -> None:
 
 def endure(lab: Lab, count: int) -> None:
     """A fifth to warm up, then the rest: nothing may have grown."""
-    loop = lab._session.loop.loop
     began = time.perf_counter()
     send(lab, count // 5)
-    warm, warm_mib = held(), resident_mib()
+    warm, warm_mib = held(), own_mib()
     send(lab, count - count // 5)
-    end_mib = resident_mib()
+    end_mib = own_mib()
     print(f"{count / (time.perf_counter() - began):,.0f} calls/s; {warm_mib:.1f} MiB, at the end {end_mib:.1f} MiB")
     assert lab._session.recorder.count("calls") == count
     assert lab._session.recorder.count("attempts") > count
     assert len(lab._session.recorder.columns("calls")["call_id"]) <= 10_000
     assert end_mib - warm_mib < ALLOWED_MIB
     assert held()["threads"] == warm["threads"]
-    assert held()["files"] <= warm["files"] + 4  # kept connections come and go
-    assert not asyncio.all_tasks(loop)
+    assert wait_until(lambda: held()["files"] <= warm["files"] + 4)  # kept connections come and go
+    assert wait_until(lambda: not asyncio.all_tasks(lab._session.loop.loop))
     assert all(snapshot.in_flight == 0 for snapshot in lab._session.snapshots())
 
 
@@ -189,7 +188,8 @@ def test_traffic_keeps_to_its_limit(stub_lab: Lab) -> None:
 # -- closing -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_lab_closes_in_the_middle_of_everything_many_times(tmp_path: Path) -> None:
+def test_a_lab_closes_in_the_middle_of_everything_many_times(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("routerlab.session.loop._PATIENCE_S", 180.0)  # whoever waits for it in vain waits for long
     chance, slowest = random.Random(3), 0.0
     busy_lab(tmp_path / "first.db").close()  # what is loaded once is loaded
     with no_more_held():
@@ -198,7 +198,7 @@ def test_a_lab_closes_in_the_middle_of_everything_many_times(tmp_path: Path) -> 
             slowest = max(slowest, close_in_the_middle(busy_lab(path), after_s=0.15 * chance.random()))
             check_store(path)
     print(f"{ROUNDS} labs closed, the slowest in {slowest:.2f} s")
-    assert slowest < _PATIENCE_S
+    assert slowest < 120
 
 
 def busy_lab(path: Path) -> Lab:
@@ -225,7 +225,7 @@ def close_in_the_middle(lab: Lab, after_s: float) -> float:
     lab.close()
     took = time.monotonic() - began
     for thread in threads:
-        thread.join(30)
+        thread.join(120)
         assert not thread.is_alive()
     assert len(endings) == len(threads) - 1 + ASYNC_VERBS
     assert {type(error) for error in endings} <= {LabClosedError, RouterLabError}, endings

@@ -12,6 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 HEAVY = {"pandas", "numpy", "plotly", "ipywidgets", "scipy", "aiohttp"}
 ROUNDS = 7
+LIMIT = 0.5
 CORE = sorted(
     f"routerlab.core.{path.stem}" for path in (ROOT / "routerlab" / "core").glob("*.py") if path.stem != "__init__"
 )
@@ -31,12 +32,12 @@ def loaded_by(*modules: str) -> set[str]:
 
 
 def best_times(bytecode: Path, *imports: str) -> list[float]:
-    """Seconds that each import statement takes at best; interleaved, so that a busy machine hits all alike.
+    """Seconds of the processor that each import statement takes at best; interleaved: a busy machine hits all alike.
 
     Bytecode is kept, as on a user's machine: where the environment forbids it, our sources would be compiled each time.
     """
     env = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(bytecode)}
-    program = "from time import perf_counter; start = perf_counter(); {}; print(perf_counter() - start)"
+    program = "from time import process_time; start = process_time(); {}; print(process_time() - start)"
     rounds = [[float(run(program.format(f"import {names}"), **env)) for names in imports] for _ in range(ROUNDS)]
     return [min(times) for times in zip(*rounds, strict=True)]
 
@@ -53,12 +54,12 @@ def test_importing_all_of_core_loads_neither_asyncio_nor_anything_heavy() -> Non
     assert loaded & {*HEAVY, "asyncio", "httpx", "threading", "socket", "logging"} == set()
 
 
-@pytest.mark.parametrize(("what", "names", "limit"), [("routerlab", "routerlab", 0.5), ("core", ", ".join(CORE), 0.4)])
-def test_importing_costs_a_part_of_importing_httpx(what: str, names: str, limit: float, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("what", "names"), [("routerlab", "routerlab"), ("core", ", ".join(CORE))])
+def test_importing_costs_at_most_half_of_importing_httpx(what: str, names: str, tmp_path: Path) -> None:
     ours = httpx = float("inf")
     for _ in range(6):  # a machine that is busy just now gets another chance
         ours, httpx = map(min, (ours, httpx), best_times(tmp_path, names, "httpx"))
-        if ours <= limit * httpx:
+        if ours <= LIMIT * httpx:
             break
-    print(f"import {what}: {ours * 1e3:.1f} ms, httpx: {httpx * 1e3:.1f} ms, ratio {ours / httpx:.2f}, limit {limit}")
-    assert ours <= limit * httpx
+    print(f"import {what}: {ours * 1e3:.1f} ms, httpx: {httpx * 1e3:.1f} ms, ratio {ours / httpx:.2f}, limit {LIMIT}")
+    assert ours <= LIMIT * httpx

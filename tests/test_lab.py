@@ -15,6 +15,7 @@ import threading
 import time
 import traceback
 import weakref
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -23,7 +24,6 @@ import pytest
 import routerlab as rl
 from routerlab.core.types import CompletionResponse, Delta, EmbeddingResponse
 from routerlab.providers.base import ProviderConnector
-from routerlab.session.loop import _PATIENCE_S
 from routerlab.session.tables import TABLES
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
@@ -429,7 +429,8 @@ def test_after_closing_every_verb_says_so(make_lab, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-def test_closing_in_the_middle_of_everything(make_lab, tmp_path):
+def test_closing_in_the_middle_of_everything(make_lab, tmp_path, monkeypatch):
+    monkeypatch.setattr("routerlab.session.loop._PATIENCE_S", 180.0)  # whoever waits for it in vain waits for long
     lab = make_lab(
         alpha={"tokens_per_s": 20, "answers": {"long": "word " * 2_000}},
         beta={"faults": ["stall"]},
@@ -454,7 +455,7 @@ def test_closing_in_the_middle_of_everything(make_lab, tmp_path):
     assert wait_until(lambda: lab._session.snapshot("sim/beta").in_flight >= 9)
     started = time.monotonic()
     lab.close()
-    assert time.monotonic() - started < _PATIENCE_S
+    assert time.monotonic() - started < 120
     chatting.join(30)
     assert [type(error) for error in errors] == [rl.LabClosedError]
     assert not traffic.running
@@ -481,8 +482,8 @@ def test_a_lab_that_is_made_again_closes_the_old_one(make_lab):
         first = weakref.ref(lab)
         before = ours()
         lab = rl.Lab(config, store=False)
-        assert first() is None
-        assert wait_until(lambda: ours() == before)
+        assert wait_until(lambda: first() is None)
+        assert wait_until(lambda: not Counter(ours()) - Counter(before))
         lab.chat("hello")
         lab.close()
     finally:
@@ -530,7 +531,7 @@ def test_collected_while_a_store_is_being_opened(no_leaks, tmp_path):
     with store_writer._writers_lock:
         started = time.monotonic()
         del lab
-        assert time.monotonic() - started < 10
+        assert time.monotonic() - started < 60
     assert wait_until(lambda: not ours())
 
 

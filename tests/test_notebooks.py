@@ -44,9 +44,8 @@ def execute(notebook, folder):
             transport="tcp" if os.name == "nt" else "ipc",  # a port that was free may be taken a moment later
         )
         resources = {"metadata": {"path": str(folder)}}
-        client = NotebookClient(
-            notebook, km=manager, timeout=CELL_TIMEOUT_S, startup_timeout=CELL_TIMEOUT_S, resources=resources
-        )
+        patience = dict.fromkeys(("timeout", "startup_timeout", "iopub_timeout"), CELL_TIMEOUT_S)
+        client = NotebookClient(notebook, km=manager, resources=resources, **patience)
         client.execute(cleanup_kc=True, env=environment)
 
 

@@ -15,6 +15,7 @@ PICTURES = """() => [...document.querySelectorAll('.jp-OutputArea-output :is(img
   return {alt: shown.getAttribute('alt') || '', width: box.width, height: box.height,
           loaded: shown.tagName !== 'IMG' || (shown.complete && shown.naturalWidth > 0),
           swapped: getComputedStyle(shown).content.startsWith('url(')}; })"""
+DRAWN = f"dark => ({PICTURES})().every(shown => shown.loaded && (!shown.alt || shown.swapped === dark))"
 INKS = """() => [...document.querySelectorAll('.jp-OutputArea-output .routerlab')].map(part => {
   const [r, g, b] = getComputedStyle(part).color.match(/[\\d.]+/g).map(Number);
   return (0.2126 * r + 0.7152 * g + 0.0722 * b) / 255; })"""
@@ -32,6 +33,7 @@ def test_the_first_notebook_runs_and_is_seen_in_both_themes(sheet):
     assert_cells_ran(sheet.page.evaluate(CELLS))
     for theme in ("Light", "Dark"):
         sheet.theme(theme)
+        sheet.wait(DRAWN, arg=theme == "Dark")
         assert_pictures_are_seen(sheet.page.evaluate(PICTURES), dark=theme == "Dark")
         inks = sheet.page.evaluate(INKS)
         assert inks

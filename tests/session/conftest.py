@@ -16,6 +16,7 @@ from jupyter_client import KernelManager
 from jupyter_client.kernelspec import KernelSpecManager
 
 ROOT = Path(__file__).parents[2]
+PATIENCE_S = 180.0  # a busy machine starts a kernel late
 
 PRELUDE = """
 import asyncio, gc, os, threading, time
@@ -122,7 +123,7 @@ class Kernel:
 
     def __enter__(self) -> Self:
         try:
-            self.client.wait_for_ready(timeout=60)
+            self.client.wait_for_ready(timeout=PATIENCE_S)
             self.ok(PRELUDE)
         except BaseException:
             self.__exit__()
@@ -145,33 +146,33 @@ class Kernel:
         self._cells[cell.msg_id] = cell
         return cell
 
-    def finish(self, *cells: Cell, timeout: float = 60.0) -> Cell:
+    def finish(self, *cells: Cell, timeout: float = PATIENCE_S) -> Cell:
         """Wait until all are over; gives back the last."""
         self._pump(lambda: all(cell.idle and cell.status for cell in cells), timeout, cells)
         return cells[-1]
 
-    def run(self, code: str, timeout: float = 60.0) -> Cell:
+    def run(self, code: str, timeout: float = PATIENCE_S) -> Cell:
         return self.finish(self.submit(code), timeout=timeout)
 
-    def ok(self, code: str, timeout: float = 60.0) -> Cell:
+    def ok(self, code: str, timeout: float = PATIENCE_S) -> Cell:
         """Run a cell that must not fail."""
         cell = self.run(code, timeout)
         assert cell.status == "ok", cell.traceback or cell
         return cell
 
-    def value(self, expression: str, timeout: float = 60.0):
+    def value(self, expression: str, timeout: float = PATIENCE_S):
         """The value of an expression in the kernel, through JSON."""
         return json.loads(self.ok(f"import json as _json; print(_json.dumps({expression}))", timeout).stdout)
 
-    def wait_for_file(self, file: Path, timeout: float = 60.0) -> None:
+    def wait_for_file(self, file: Path, timeout: float = PATIENCE_S) -> None:
         """Wait until a cell has left it."""
         self._pump(file.exists, timeout, ())
 
-    def wait_for(self, cell: Cell, text: str, timeout: float = 60.0) -> None:
+    def wait_for(self, cell: Cell, text: str, timeout: float = PATIENCE_S) -> None:
         """Wait until a running cell has printed a text, or shown it in a display."""
         self._pump(lambda: text in f"{cell.stdout}{cell.outputs}{cell.updates}", timeout, [cell])
 
-    def wait_for_panel(self, done: int, timeout: float = 60.0) -> None:
+    def wait_for_panel(self, done: int, timeout: float = PATIENCE_S) -> None:
         """Wait until a panel says that so many rows of a run are done."""
         self._pump(lambda: any(run["done"] >= done for _, run in self.runs()), timeout, ())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import socket
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -203,10 +204,11 @@ def test_a_collector_that_refuses_is_told_of(keep_run, answer, words):
 
 
 def test_a_collector_that_is_not_there_is_told_of(run):
-    with collector() as (endpoint, _):
-        pass
-    with pytest.raises(RouterLabError, match="took 0 spans, then: ConnectError"):
-        run.to_otel(endpoint=endpoint)
+    with socket.socket() as taken:  # by somebody who does not listen
+        taken.bind(("127.0.0.1", 0))
+        endpoint = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(RouterLabError, match="took 0 spans, then: ConnectError"):
+            run.to_otel(endpoint=endpoint)
     for key in (endpoint.replace("//", "//me:secret-word@"), f"{endpoint}?key=secret-word"):
         with pytest.raises(ConfigurationError, match="go into headers=") as caught:
             run.to_otel(endpoint=key)
