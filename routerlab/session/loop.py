@@ -39,16 +39,15 @@ class Job(Generic[T]):
     def __init__(self, loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T]) -> None:
         self.future: concurrent.futures.Future[T] = concurrent.futures.Future()
         self.future.set_running_or_notify_cancel()
-        self._loop = loop
+        self._loop, self._work = loop, work
         self._task: asyncio.Task[T] | None = None
-        try:
-            loop.call_soon_threadsafe(self._start, work)
-        except KeyboardInterrupt:  # waking the loop is where one lands with ease, and nobody would hold this job
-            self.cancel()
-            raise
 
-    def _start(self, work: Coroutine[Any, Any, T]) -> None:
-        self._task = self._loop.create_task(work)
+    def start(self) -> None:
+        """Hand the coroutine over to the loop."""
+        self._loop.call_soon_threadsafe(self._start)
+
+    def _start(self) -> None:
+        self._task = self._loop.create_task(self._work)
         self._task.add_done_callback(self._finish)
 
     def _finish(self, task: asyncio.Task[T]) -> None:
@@ -65,8 +64,15 @@ class Job(Generic[T]):
             self._loop.call_soon_threadsafe(self._cancel)
 
     def _cancel(self) -> None:
-        if self._task is not None:  # `_start` was scheduled before
+        if self._task is not None:
             self._loop.call_soon(self._task.cancel)  # after its first step: what never began cannot clean up
+        elif not self.future.done():  # `_start` would have come before: an interrupt was faster than `start`
+            self.drop()
+
+    def drop(self) -> None:
+        """End what was never handed over."""
+        self._work.close()
+        self.future.set_exception(concurrent.futures.CancelledError())
 
     def done(self) -> bool:
         return self.future.done()
@@ -109,10 +115,19 @@ class LoopThread:
         Raises:
             LabClosedError: the loop was stopped.
         """
+        job = Job(self.loop, work)
+        try:
+            self._start(job)
+        except KeyboardInterrupt:  # waking the loop is where one lands with ease, and nobody would hold this job
+            job.cancel()
+            raise
+        return job
+
+    def _start(self, job: Job[Any]) -> None:
         with self._lock:
             if not self.closed:
-                return Job(self.loop, work)
-        work.close()
+                return job.start()
+        job.drop()
         raise LabClosedError(_CLOSED)
 
     def check_open(self) -> None:
@@ -130,8 +145,9 @@ class LoopThread:
         if self.is_current():
             work.close()
             raise RouterLabError(_OWN_LOOP)
-        job = self.submit(work)
+        job = Job(self.loop, work)
         try:
+            self._start(job)
             job.wait()
         except KeyboardInterrupt:
             _cancel(job)

@@ -2,6 +2,7 @@
 
 import asyncio
 import concurrent.futures
+import inspect
 import signal
 import threading
 import time
@@ -10,7 +11,7 @@ import weakref
 import pytest
 
 from routerlab.core.errors import LabClosedError, RouterLabError
-from routerlab.session.loop import Job, LoopThread
+from routerlab.session.loop import LoopThread
 
 
 @pytest.fixture
@@ -63,26 +64,40 @@ def test_an_interrupt_cancels_and_waits_for_the_cleanup(thread):
     assert log == ["cleaned up"]
 
 
-def test_an_interrupt_while_work_is_handed_over_cancels_it():
-    class Interrupted(asyncio.SelectorEventLoop):
-        def call_soon_threadsafe(self, callback, *arguments, context=None):
-            handle = super().call_soon_threadsafe(callback, *arguments, context=context)
-            if callback.__name__ == "_start":
-                raise KeyboardInterrupt
-            return handle
+@pytest.mark.parametrize("verb", ["submit", "run"])
+def test_an_interrupt_while_work_is_handed_over_cancels_it(thread, monkeypatch, verb):
+    hand_over = thread.loop.call_soon_threadsafe
 
-    log, loop = [], Interrupted()
-    runner = threading.Thread(target=loop.run_forever)
-    runner.start()
+    def interrupted(callback, *arguments):
+        hand_over(callback, *arguments)
+        if callback.__name__ == "_start":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(thread.loop, "call_soon_threadsafe", interrupted)
+    log = []
     with pytest.raises(KeyboardInterrupt):
-        Job(loop, sleeper(log))
-    end = time.monotonic() + 30
+        getattr(thread, verb)(sleeper(log))
+    end = time.monotonic() + (30 if verb == "submit" else 0)  # `run` waits for the cleanup
     while not log and time.monotonic() < end:
         time.sleep(0.01)
-    loop.call_soon_threadsafe(loop.stop)
-    runner.join()
-    loop.close()
     assert log == ["cleaned up"]
+
+
+def test_an_interrupt_before_work_is_handed_over_leaves_none(thread, monkeypatch):
+    hand_over = thread.loop.call_soon_threadsafe
+
+    def interrupted(callback, *arguments):
+        if callback.__name__ == "_start":
+            raise KeyboardInterrupt
+        hand_over(callback, *arguments)
+
+    monkeypatch.setattr(thread.loop, "call_soon_threadsafe", interrupted)
+    log = []
+    work = sleeper(log)
+    with pytest.raises(KeyboardInterrupt):
+        thread.run(work)
+    assert inspect.getcoroutinestate(work) == inspect.CORO_CLOSED
+    assert log == []
 
 
 def test_a_job_is_done_only_after_its_cleanup(thread):
