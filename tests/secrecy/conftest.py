@@ -29,6 +29,7 @@ import trustme
 from cryptography.hazmat.primitives import serialization as forms
 from IPython.core.ultratb import VerboseTB
 
+import routerlab as rl
 from routerlab.core.redact import Private, Redactor, Secrets
 from routerlab.providers.keys import CommandKey, FixedKey, Key
 
@@ -298,6 +299,19 @@ def config(gateway: Gateway, files: Path, monkeypatch: pytest.MonkeyPatch) -> di
         },
         "pools": {"chat": {"models": ["gw/one", "spare/one"]}},
     }
+
+
+@pytest.fixture
+def opened(config: dict[str, Any]) -> Callable[..., Any]:
+    """Opens a lab of `config` that knows its key already: a busy machine may take longer to print it than a call has,
+    and nobody can hide what nobody knows yet."""
+
+    def open_lab(**options: Any) -> Any:
+        lab = rl.Lab(config, **options)
+        lab._session.loop.run(lab._session.connectors["gw"]._key())
+        return lab
+
+    return open_lab
 
 
 # -- the hunter --------------------------------------------------------------------------------------------------------

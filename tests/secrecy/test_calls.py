@@ -49,10 +49,10 @@ def ask(lab: rl.Lab, hunter: Any, verb: str) -> Any:
 
 @pytest.mark.parametrize("verb", ["chat", "embed"])
 def test_whatever_is_answered(
-    verb: str, answer: list[Any], config: dict[str, Any], gateway: Any, hunter: Any, tmp_path: Path, no_leaks: None
+    verb: str, answer: list[Any], gateway: Any, opened: Any, hunter: Any, tmp_path: Path, no_leaks: None
 ) -> None:
     gateway.answer = answer
-    with rl.Lab(config, store=tmp_path / "runs.db") as lab:
+    with opened(store=tmp_path / "runs.db") as lab:
         ask(lab, hunter, verb)
         look_at_all(hunter, lab)
         hunter.read_files(tmp_path)
@@ -61,10 +61,10 @@ def test_whatever_is_answered(
 
 
 def test_whatever_is_streamed(
-    stream: list[Any], config: dict[str, Any], gateway: Any, hunter: Any, tmp_path: Path, no_leaks: None
+    stream: list[Any], gateway: Any, opened: Any, hunter: Any, tmp_path: Path, no_leaks: None
 ) -> None:
     gateway.answer = stream
-    with rl.Lab(config, store=tmp_path / "runs.db") as lab:
+    with opened(store=tmp_path / "runs.db") as lab:
         ask(lab, hunter, "stream")
         look_at_all(hunter, lab)
         hunter.read_files(tmp_path)
@@ -75,22 +75,22 @@ def test_whatever_is_streamed(
 @pytest.mark.parametrize("policy", ["restart", "buffer"])
 @pytest.mark.parametrize("name", ["cut", "error in the middle"])
 def test_a_stream_that_is_started_over(
-    name: str, policy: str, config: dict[str, Any], gateway: Any, hunter: Any, no_leaks: None
+    name: str, policy: str, config: dict[str, Any], gateway: Any, opened: Any, hunter: Any, no_leaks: None
 ) -> None:
     gateway.play(name)
     config["pools"]["chat"]["on_stream_failure"] = policy
-    with rl.Lab(config, store=False) as lab:
+    with opened(store=False) as lab:
         ask(lab, hunter, "stream")
         look_at_all(hunter, lab)
     assert hunter.verdict() == []
 
 
 def test_a_call_that_is_cancelled(
-    config: dict[str, Any], gateway: Any, hunter: Any, tmp_path: Path, no_leaks: None
+    config: dict[str, Any], gateway: Any, opened: Any, hunter: Any, tmp_path: Path, no_leaks: None
 ) -> None:
     gateway.play("silence")
     del config["routing"]["timeouts"]
-    with rl.Lab(config, store=tmp_path / "runs.db") as lab:
+    with opened(store=tmp_path / "runs.db") as lab:
 
         async def impatient() -> None:
             async with asyncio.timeout(0.2):

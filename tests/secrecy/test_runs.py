@@ -63,7 +63,7 @@ def test_a_prompt_that_holds_keys_is_redacted_wherever_it_is_kept(
 
 @pytest.mark.parametrize("answer", ["success", "status 401", "page", "redirect", "silence in the answer"])
 def test_a_run_with_all_that_comes_of_it(
-    answer: str, config: dict[str, Any], gateway: Any, hunter: Any, canaries: dict[str, str], tmp_path: Path
+    answer: str, opened: Any, gateway: Any, hunter: Any, canaries: dict[str, str], tmp_path: Path
 ) -> None:
     gateway.play(answer)
     data = [
@@ -75,7 +75,7 @@ def test_a_run_with_all_that_comes_of_it(
             "note": canaries["key"],
         },
     ]
-    with rl.Lab(config, store=tmp_path / "runs.db") as lab:
+    with opened(store=tmp_path / "runs.db") as lab:
         run = lab.replay(
             data,
             models=lab.models,
