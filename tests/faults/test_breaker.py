@@ -95,7 +95,8 @@ def test_a_crowd_at_a_half_open_breaker(slots: int, how: str, stage, in_threads)
     else:
         models = [future.result(30).model for future in in_threads(*[lambda: lab.chat("hello")] * size)]
     assert models.count("a/one") == slots
-    assert len(server.connections) == 1 + slots
+    mine = lab.attempts().query("model == 'a/one'")[["reason", "outcome", "error_message"]].to_dict("records")
+    assert len(server.requests) == 1 + slots, mine
     assert stats(bench)["state"] == "closed"
     probed = lab.attempts()["reason"].tolist()
     assert probed.count("probe") == slots
